@@ -1,0 +1,207 @@
+"""A sample Wallet: opens pop-ups when told and plays the person before the camera as a test has set it.
+
+`OpenPopup@Wallet` has the Body {Wallet, Popup, Url, Expires, Requester, Purpose?}, `ClosePopup@Wallet` {Wallet, Popup}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from emulators import json_fields
+from emulators.json_fields import FieldError, JsonObject
+from emulators.mailbox import Mailbox
+from emulators.pictures import MOST_FACES
+from emulators.scan_page import Browser, PageError
+
+if TYPE_CHECKING:
+    from emulators.envelopes import Envelope
+    from emulators.keys_over_dns import Resolver
+
+OPEN_SUBJECT = "OpenPopup@Wallet"
+CLOSE_SUBJECT = "ClosePopup@Wallet"
+MOST_POPUPS = 20_000
+MOST_BEHAVIOURS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What the person with one wallet does when a pop-up opens; without an order, nobody shows up."""
+
+    shows_up: bool = False
+    face: str = "nobody"
+    confidence: float = 98.5
+    faces: int = 1
+    reference_image: bool = True
+    think_seconds: float = 0.0
+    done: bool = True
+    status: str = "SUCCEEDED"
+
+
+@dataclass(slots=True)
+class Popup:
+    """One pop-up's story; moments are epoch seconds, None for what did not happen."""
+
+    popup: str
+    wallet: str
+    url: str | None
+    requester: str | None
+    purpose: str | None
+    expires: str | None
+    sender: str
+    received_at: float
+    page_fetched_at: float | None = None
+    started_at: float | None = None
+    captured_at: float | None = None
+    done_at: float | None = None
+    closed_at: float | None = None
+    session_id: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    problem: str | None = None
+
+    def as_json(self) -> JsonObject:
+        """The form in which the listing shows it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Wallet:
+    """One wallet provider's domain and all persons who use it."""
+
+    def __init__(self, name: str, resolver: Resolver, aws_url: str, session: aiohttp.ClientSession) -> None:
+        self.name = name
+        self.mailbox = Mailbox(name, resolver, self._take)
+        self._camera_url = f"{aws_url.rstrip('/')}/_emulator/camera"
+        self._session = session
+        self._behaviours: dict[str, Behaviour] = {}
+        self._popups: dict[tuple[str, str], Popup] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def behave(self, fields: JsonObject) -> JsonObject:
+        """Order what the person with a wallet does from now on; see `emulators.peers`."""
+        wallet = json_fields.text(fields, "wallet")
+        usual = Behaviour()
+        behaviour = Behaviour(
+            shows_up=json_fields.flag(fields, "shows_up", default=True),
+            face=json_fields.text(fields, "face", usual.face),
+            confidence=json_fields.number(fields, "confidence", usual.confidence, most=100.0),
+            faces=json_fields.whole(fields, "faces", usual.faces, most=MOST_FACES),
+            reference_image=json_fields.flag(fields, "reference_image", default=True),
+            think_seconds=json_fields.number(fields, "think_seconds", usual.think_seconds, most=600.0),
+            done=json_fields.flag(fields, "done", default=True),
+            status=json_fields.one_of(fields, "status", ("SUCCEEDED", "FAILED", "IN_PROGRESS"), usual.status),
+        )
+        self._behaviours[wallet] = behaviour
+        while len(self._behaviours) > MOST_BEHAVIOURS:
+            del self._behaviours[next(iter(self._behaviours))]
+        return {"wallet": wallet, "shows_up": behaviour.shows_up}
+
+    def listing(self) -> list[JsonObject]:
+        """Every remembered pop-up, oldest first."""
+        return [popup.as_json() for popup in self._popups.values()]
+
+    async def close(self) -> None:
+        """Send everybody away from their cameras."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _take(self, envelope: Envelope, received_at: float) -> None:
+        if envelope.subject == OPEN_SUBJECT:
+            self._open(envelope, received_at)
+        elif envelope.subject == CLOSE_SUBJECT:
+            popup = self._popups.get(_popup_key(envelope.body))
+            if popup is not None and popup.sender == envelope.sender:
+                popup.closed_at = received_at
+
+    def _open(self, envelope: Envelope, received_at: float) -> None:
+        wallet, popup_id = key = _popup_key(envelope.body)
+        popup = Popup(
+            popup=popup_id,
+            wallet=wallet,
+            url=_string(envelope.body, "Url"),
+            requester=_string(envelope.body, "Requester"),
+            purpose=_string(envelope.body, "Purpose"),
+            expires=_string(envelope.body, "Expires"),
+            sender=envelope.sender,
+            received_at=received_at,
+        )
+        if key in self._popups:
+            self._popups[key].problem = "opened twice"
+            return
+        self._popups[key] = popup
+        while len(self._popups) > MOST_POPUPS:
+            del self._popups[next(iter(self._popups))]
+        if missing := [
+            name for name in ("Wallet", "Popup", "Url", "Expires", "Requester") if not _string(envelope.body, name)
+        ]:
+            popup.problem = f"{OPEN_SUBJECT} lacks {', '.join(missing)}"
+            return
+        behaviour = self._behaviours.get(wallet)
+        if behaviour is None or not behaviour.shows_up or popup.url is None:
+            return
+        task = asyncio.get_running_loop().create_task(self._show_up(popup, popup.url, behaviour))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _show_up(self, popup: Popup, url: str, behaviour: Behaviour) -> None:
+        try:
+            await self._scan(popup, url, behaviour)
+        except (PageError, FieldError, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            popup.problem = str(error) or type(error).__name__
+
+    async def _scan(self, popup: Popup, url: str, behaviour: Behaviour) -> None:
+        """Open the page, press start, stand before the camera, tell the page that it is done."""
+        async with Browser(url) as browser:
+            began = time.perf_counter()
+            page = await browser.open(url)
+            popup.page_fetched_at = time.time()
+            began = _lap(popup, "page", began)
+            page = await browser.submit(page, "start")
+            popup.started_at = time.time()
+            popup.session_id = page.session_id
+            began = _lap(popup, "start", began)
+            if page.session_id is None:
+                raise PageError("the page after start names no liveness session")
+            await asyncio.sleep(behaviour.think_seconds)
+            began = time.perf_counter()
+            await self._stand_before_camera(page.session_id, behaviour)
+            popup.captured_at = time.time()
+            began = _lap(popup, "camera", began)
+            if behaviour.done:
+                await browser.submit(page, "done")
+                popup.done_at = time.time()
+                _lap(popup, "done", began)
+
+    async def _stand_before_camera(self, session_id: str, behaviour: Behaviour) -> None:
+        order = {
+            "session_id": session_id,
+            "person": behaviour.face,
+            "confidence": behaviour.confidence,
+            "faces": behaviour.faces,
+            "reference_image": behaviour.reference_image,
+            "status": behaviour.status,
+        }
+        async with self._session.post(self._camera_url, json=order) as answer:
+            if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
+                reason = (await answer.content.read(1000)).decode("utf-8", "replace")
+                raise PageError(f"the camera answered {answer.status}: {reason}")
+
+
+def _lap(popup: Popup, step: str, began: float) -> float:
+    """Note the seconds that `step` took, and start the next one."""
+    now = time.perf_counter()
+    popup.seconds[step] = round(now - began, 6)
+    return now
+
+
+def _popup_key(body: JsonObject) -> tuple[str, str]:
+    return _string(body, "Wallet") or "", _string(body, "Popup") or ""
+
+
+def _string(body: JsonObject, name: str) -> str | None:
+    value = body.get(name)
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,71 @@
+"""Async Post's composition root."""
+
+import random
+from typing import Any
+
+from services.async_post.connect_to import ConnectTo, PublicDestinations
+from services.async_post.delayer import Delayer
+from services.async_post.delivery import HttpDelivery
+from services.async_post.key_ring import KeyRing
+from services.async_post.sender import GROUP as SENDER_GROUP
+from services.async_post.sender import Sender, lane
+from services.async_post.settings import AsyncPostSettings
+from services.async_post.signer import Signer
+from shared.consuming import Consuming, event_decoder
+from shared.events import PostRequested, PostSettled, PostSigned
+from shared.service import Service
+from shared.verifications import now_utc
+
+SETTINGS = AsyncPostSettings
+
+
+def build(settings: AsyncPostSettings) -> Service:
+    """Put Async Post together: signer, sender, and the delayer that everybody's waiting records come back by."""
+    service = Service("async_post", settings)
+    keys = KeyRing(service.aws, settings.signing_secret)
+    signer = Signer(domain=settings.domain, keys=keys, publisher=service.publisher, clock=now_utc)
+    folder = settings.development_connect_to
+    delivery = HttpDelivery(
+        ConnectTo(folder) if folder is not None else PublicDestinations(),
+        timeout_seconds=settings.send_timeout_seconds,
+        most_in_flight=settings.most_in_flight,
+    )
+    sender = Sender(
+        delivery=delivery,
+        publisher=service.publisher,
+        give_up_seconds=settings.give_up_seconds,
+        most_in_flight_per_domain=settings.most_in_flight_per_domain,
+        clock=now_utc,
+        chance=random.Random(),  # noqa: S311 - jitter, no secret
+    )
+    service.before_start(keys.current)
+    service.after_stop(delivery.close)
+    service.read(
+        Consuming(
+            topic=PostRequested.topic,
+            group="facescan.async_post.signer",
+            decode=event_decoder(PostRequested),
+            publisher=service.publisher,
+            handle_batch=signer.sign,
+            drain_seconds=settings.drain_seconds,
+        ),
+        PostRequested,
+        "Signs with the current key.",
+    )
+    service.read(
+        Consuming(
+            topic=PostSigned.topic,
+            group=SENDER_GROUP,
+            decode=event_decoder(PostSigned),
+            publisher=service.publisher,
+            handle=sender.send,
+            lane=lane,
+            max_in_flight=settings.most_in_flight,
+            drain_seconds=settings.drain_seconds,
+        ),
+        PostSigned,
+        "Delivers by HTTPS; retries are signed again.",
+    )
+    service.read(Delayer(service.publisher), dict[str, Any], "Records that come back when their time has come.")
+    service.writes(PostRequested, PostSigned, PostSettled)
+    return service

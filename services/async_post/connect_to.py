@@ -1,0 +1,57 @@
+"""Where a domain's inbox is: ``https://nlweb.<to>/inbox`` or ``https://pw.<to>/inbox``, or what development says."""
+
+import logging
+import ssl
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+
+from shared.envelope import Generation, inbox_host
+
+log = logging.getLogger(__name__)
+
+
+class Destinations(Protocol):
+    """Finds the URL of a domain's inbox."""
+
+    def url(self, receiver: str, generation: Generation) -> str:
+        """Return the URL to post to."""
+
+
+class PublicDestinations:
+    """The protocol's rule (§1, §2)."""
+
+    def url(self, receiver: str, generation: Generation) -> str:
+        """See Destinations."""
+        return f"https://{inbox_host(generation, receiver)}/inbox"
+
+
+class ConnectTo:
+    """Development's rule: ``<folder>/<domain>.json`` names the inbox; a domain without one has the protocol's."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._public = PublicDestinations()
+        self._known: dict[str, tuple[int, str]] = {}
+
+    def url(self, receiver: str, generation: Generation) -> str:
+        """See Destinations. The file is read again when it has changed."""
+        path = self._folder / f"{receiver}.json"
+        try:
+            changed = path.stat().st_mtime_ns
+            known = self._known.get(receiver)
+            if known is None or known[0] != changed:
+                known = self._known[receiver] = (changed, str(orjson.loads(path.read_bytes())["inbox"]))
+        except FileNotFoundError:
+            return self._public.url(receiver, generation)
+        except (OSError, KeyError, TypeError, orjson.JSONDecodeError) as error:
+            log.warning("connect-to file cannot be used", extra={"file": path.name, "why": type(error).__name__})
+            return self._public.url(receiver, generation)
+        return known[1]
+
+    def trust(self, context: ssl.SSLContext) -> None:
+        """Trust the folder's certificate authority as well, if it has one."""
+        authority = self._folder / "ca.pem"
+        if authority.exists():
+            context.load_verify_locations(cafile=authority)

@@ -1,0 +1,155 @@
+"""The delayer: brings delayed records back when their time has come (rule 5).
+
+Each partition of a delay topic is in the order of its due times. The reader takes what is due, and pauses a partition
+whose head is not: no memory is held, no commit is made, and waiting hours causes no rebalance.
+"""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
+
+from shared.broker import Publisher, RecordHeader
+from shared.dead_letters import Side, put_aside
+from shared.delays import NEAR_SECONDS, TARGET_HEADER, UNTIL_HEADER, delay_record, without_delay
+from shared.errors import UnavailableError, UnprocessableError
+from shared.topics import DELAY_RUNGS_SECONDS, delay_topic
+
+log = logging.getLogger(__name__)
+
+GROUP: Final = "facescan.async_post.delayer"
+TOPICS: Final = {delay_topic(rung): rung for rung in DELAY_RUNGS_SECONDS}
+_BACKOFF_SECONDS: Final = 1.0
+
+
+class Delayer(ConsumerRebalanceListener):  # type: ignore[misc] # the client has no types
+    """Reads the delay topics."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._consumer: Callable[[], Any] = lambda: None
+        self._wakes: dict[TopicPartition, asyncio.Task[None]] = {}
+        self.topics: Sequence[str] = tuple(TOPICS)
+        self.group = GROUP
+        self.listener: Any = self
+        self.assigned = False
+        self.oldest_seconds = 0.0
+
+    def start(self, consumer: Callable[[], Any]) -> None:
+        """Begin; ``consumer`` gives the client's consumer."""
+        self._consumer = consumer
+
+    async def stop(self) -> None:
+        """End the waits; nothing is lost, for nothing was taken."""
+        self._forget_waits()
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Forget the waits; whoever gets the partitions begins at their committed offsets."""
+        self._forget_waits()
+        self.assigned = False
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        """Note that there is work."""
+        self.assigned = True
+
+    def _forget_waits(self) -> None:
+        for wake in self._wakes.values():
+            wake.cancel()
+        self._wakes.clear()
+
+    async def take(self, records: Sequence[Any]) -> None:
+        """Bring back what is due among a fetch of records; each partition is put to sleep at its first that is not."""
+        partitions: dict[TopicPartition, list[Any]] = defaultdict(list)
+        for record in records:
+            partitions[TopicPartition(record.topic, record.partition)].append(record)
+        await asyncio.gather(*(self._advance(partition, queue) for partition, queue in partitions.items()))
+
+    async def _advance(self, partition: TopicPartition, records: Sequence[Any]) -> None:
+        rung = TOPICS[partition.topic]
+        done = None
+        for record in records:
+            # The record's own time: the topic's order is that of its appends, and so of these.
+            due = min(record.timestamp / 1000 + rung, _until(record) or float("inf"))
+            wait = due - time.time()
+            if wait <= 0:
+                try:
+                    await self._bring_back(record)
+                except UnavailableError as error:
+                    log.warning("delayed record waits", extra={"why": str(error)})
+                    wait = _BACKOFF_SECONDS
+                else:
+                    done = record.offset + 1
+                    continue
+            self._sleep(partition, record.offset, wait)
+            break
+        if done is not None:
+            await self._commit(partition, done)
+
+    async def _bring_back(self, record: Any) -> None:
+        target = next((value for name, value in record.headers if name == TARGET_HEADER and value), None)
+        until = _until(record)
+        if target is None or until is None:
+            await put_aside(
+                self._publisher, record, side=Side.THEIRS, group=GROUP, reason="no delayed record: headers missing"
+            )
+            return
+        headers: list[RecordHeader] = list(record.headers)
+        try:
+            if until > time.time() + NEAR_SECONDS:
+                await delay_record(
+                    self._publisher,
+                    target=target.decode(),
+                    until_epoch_seconds=until,
+                    key=record.key,
+                    value=record.value,
+                    headers=headers,
+                )
+            else:
+                await self._publisher.send(target.decode(), record.key, record.value, without_delay(headers))
+        except (UnprocessableError, UnicodeDecodeError) as error:
+            await put_aside(self._publisher, record, side=Side.OURS, group=GROUP, reason=type(error).__name__)
+
+    def _sleep(self, partition: TopicPartition, offset: int, seconds: float) -> None:
+        consumer = self._consumer()
+        try:
+            consumer.pause(partition)
+            consumer.seek(partition, offset)
+        except (IllegalStateError, AttributeError):
+            return  # taken away meanwhile: its next reader begins at the committed offset
+        old = self._wakes.pop(partition, None)
+        if old is not None:
+            old.cancel()
+        self._wakes[partition] = asyncio.create_task(self._wake(partition, seconds))
+
+    async def _wake(self, partition: TopicPartition, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        try:
+            self._consumer().resume(partition)
+        except (IllegalStateError, AttributeError):
+            return  # as above
+
+    async def _commit(self, partition: TopicPartition, offset: int) -> None:
+        consumer = self._consumer()
+        if consumer is None:
+            return
+        try:
+            await consumer.commit({partition: OffsetAndMetadata(offset, "")})
+        except KafkaError as error:
+            # They come back once more; everybody who reads them knows repeats.
+            log.warning("not committed", extra={"group": GROUP, "why": type(error).__name__})
+
+
+def _until(record: Any) -> float | None:
+    for name, value in record.headers:
+        if name == UNTIL_HEADER and value:
+            try:
+                return float(value)
+            except ValueError:
+                return None
+    return None

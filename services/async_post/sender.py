@@ -1,0 +1,152 @@
+"""The sender: posts signed messages, settles them, or sends them back to be signed again later (rules 3, 6)."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from prometheus_client import Counter, Histogram
+
+from services.async_post.delivery import HttpDelivery
+from services.async_post.domain import STALE_SECONDS, Answer, Meaning, meaning, next_try
+from shared.broker import Publisher
+from shared.consuming import Received
+from shared.dead_letters import Side, put_aside
+from shared.delays import publish_at
+from shared.events import PostRequested, PostSettled, PostSigned
+
+log = logging.getLogger(__name__)
+
+GROUP: Final = "facescan.async_post.sender"
+
+DELIVERIES: Final = Counter("facescan_deliveries_total", "Deliveries tried, by what the answer means.", ["meaning"])
+DELIVERY_SECONDS: Final = Histogram(
+    "facescan_delivery_seconds",
+    "Time of one delivery.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
+
+@dataclass(slots=True)
+class _Places:
+    """How many deliveries one domain may have under way."""
+
+    free: asyncio.Semaphore
+    users: int = field(default=0)
+
+
+class Sender:
+    """Delivers messages over HTTP."""
+
+    def __init__(
+        self,
+        *,
+        delivery: HttpDelivery,
+        publisher: Publisher,
+        give_up_seconds: float,
+        most_in_flight_per_domain: int,
+        clock: Callable[[], datetime],
+        chance: random.Random,
+    ) -> None:
+        self._delivery = delivery
+        self._publisher = publisher
+        self._give_up_seconds = give_up_seconds
+        self._most_in_flight_per_domain = most_in_flight_per_domain
+        self._clock = clock
+        self._chance = chance
+        self._places: dict[str, _Places] = {}
+
+    async def send(self, received: Received[PostSigned]) -> None:
+        """Deliver one message, or see to it that it is tried again, or give it up. Raises UnavailableError."""
+        data = received.data
+        request, now = data.request, self._clock()
+        give_up_at = request.deadline or (request.first_requested_at or now) + timedelta(seconds=self._give_up_seconds)
+        if now >= give_up_at:
+            await self._settle(received, "given_up", "deadline", None)
+            return
+        if (now - data.signed_at).total_seconds() > STALE_SECONDS:
+            # It waited too long for us: receivers would drop it as stale. It was not tried, so it is the same attempt.
+            await self._publisher.publish(request, "signed again", received.position)
+            return
+        answer = await self._post(data)
+        what = meaning(answer)
+        DELIVERIES.labels(what.value).inc()
+        match what:
+            case Meaning.DELIVERED:
+                await self._settle(received, "delivered", "ok", answer)
+            case Meaning.REFUSED:
+                await self._settle(received, "given_up", "refused", answer)
+            case Meaning.TRY_AGAIN:
+                moment = next_try(request.attempt, self._clock(), give_up_at, answer, self._chance)
+                if moment is None:
+                    await self._settle(received, "given_up", "attempts", answer)
+                else:
+                    await self._again(request, moment, answer)
+
+    async def _post(self, data: PostSigned) -> Answer:
+        request = data.request
+        places = self._places.get(request.to)
+        if places is None:
+            places = self._places[request.to] = _Places(asyncio.Semaphore(self._most_in_flight_per_domain))
+        places.users += 1
+        try:
+            async with places.free:
+                with DELIVERY_SECONDS.time():
+                    return await self._delivery.post(request.to, request.generation, data.message)
+        finally:
+            places.users -= 1
+            if not places.users:
+                self._places.pop(request.to, None)
+
+    async def _again(self, request: PostRequested, moment: datetime, answer: Answer) -> None:
+        retry = request.model_copy(update={"attempt": request.attempt + 1})
+        log.info(
+            "delivery is tried again",
+            extra={**_ids(request), "at": moment.isoformat(), "status": answer.status, "trouble": answer.trouble},
+        )
+        await publish_at(self._publisher, retry, moment, request.correlation or "", str(retry.attempt))
+
+    async def _settle(
+        self,
+        received: Received[PostSigned],
+        outcome: Literal["delivered", "given_up"],
+        reason: str,
+        answer: Answer | None,
+    ) -> None:
+        request = received.data.request
+        status = answer.status if answer else None
+        if outcome == "given_up":
+            why = f"given up: {reason}" + (f", last answer {status or answer.trouble}" if answer else "")
+            await put_aside(self._publisher, received.record, side=Side.THEIRS, group=GROUP, reason=why)
+        await self._publisher.publish(
+            PostSettled(
+                to=request.to,
+                subject=request.subject,
+                correlation=request.correlation or "",
+                outcome=outcome,
+                reason=reason,
+                http_status=status,
+                attempts=request.attempt,
+                order_key=request.order_key,
+            ),
+            request.correlation or "",
+        )
+        log.info(outcome, extra={**_ids(request), "reason": reason, "status": status})
+
+
+def _ids(request: PostRequested) -> dict[str, object]:
+    return {
+        "to": request.to,
+        "subject": request.subject,
+        "correlation": request.correlation,
+        "attempt": request.attempt,
+    }
+
+
+def lane(received: Received[PostSigned]) -> str:
+    """Messages to one domain with one order key go one after the other; without one each goes by itself."""
+    request = received.data.request
+    return f"{request.to}\n{request.order_key}" if request.order_key else received.position

@@ -1,0 +1,41 @@
+"""Settings of Async Post."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from shared.settings import Environment, Settings
+
+
+class AsyncPostSettings(Settings):
+    """What Async Post needs to know."""
+
+    signing_secret: str = Field(
+        default="facescan/signing-key", min_length=1, description="The secret in Secrets Manager that holds the "
+        "signing key: JSON with selector and private_key (PEM)."
+    )  # fmt: skip
+    send_timeout_seconds: float = Field(
+        default=10.0, gt=0, le=60, description="One delivery's whole time: connect, send, answer."
+    )
+    most_in_flight: int = Field(default=200, ge=1, description="Deliveries under way at once.")
+    most_in_flight_per_domain: int = Field(
+        default=16, ge=1, description="Of these to one domain, so that a slow receiver takes only its own places."
+    )
+    give_up_seconds: float = Field(
+        default=27 * 3600.0, gt=0, description="After this a message without a deadline of its own is given up."
+    )
+    development_connect_to: Path | None = Field(
+        default=None,
+        description="Development only: a folder whose <domain>.json names in `inbox` where messages to that domain "
+        "really go (like curl --connect-to); its ca.pem, if there, is trusted.",
+    )
+
+    @model_validator(mode="after")
+    def _development_only(self) -> Self:
+        if self.development_connect_to is not None and self.environment is not Environment.DEVELOPMENT:
+            raise ValueError(
+                "FACESCAN_DEVELOPMENT_CONNECT_TO sends messages elsewhere than DNS says: it is refused unless "
+                "FACESCAN_ENVIRONMENT is development"
+            )
+        return self

@@ -1,0 +1,77 @@
+"""The signer: takes what is to be posted, in batches, and puts signed messages on the queue to send."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from services.async_post.key_ring import KeyRing
+from shared.broker import Publisher
+from shared.cloudevents import CloudEvent
+from shared.consuming import Received
+from shared.envelope import EnvelopeError, seal
+from shared.errors import UnprocessableError
+from shared.events import PostRequested, PostSigned, derived_id
+from shared.keys import SigningKey
+from shared.telemetry import SpanKind, span
+
+log = logging.getLogger(__name__)
+
+# A batch this small is signed without a thread's detour when the key is fast (Ed25519: 40 µs each).
+_INLINE: Final = 16
+
+
+class Signer:
+    """Signs with the current key."""
+
+    def __init__(self, *, domain: str, keys: KeyRing, publisher: Publisher, clock: Callable[[], datetime]) -> None:
+        self._domain = domain
+        self._keys = keys
+        self._publisher = publisher
+        self._clock = clock
+
+    async def sign(self, batch: Sequence[Received[PostRequested]]) -> Sequence[Exception | None]:
+        """Sign and publish a batch. Raises UnavailableError, after which the same batch is signed again."""
+        key = await self._keys.current()
+        if key.slow or len(batch) > _INLINE:
+            signed = await asyncio.to_thread(self._sign_all, batch, key)
+        else:
+            signed = self._sign_all(batch, key)
+        await self._publisher.send_all(
+            (data.topic, data.key().encode(), event.data, event.to_headers())
+            for data, event in (pair for pair in signed if not isinstance(pair, Exception))
+        )
+        return [pair if isinstance(pair, Exception) else None for pair in signed]
+
+    def _sign_all(
+        self, batch: Sequence[Received[PostRequested]], key: SigningKey
+    ) -> list[tuple[PostSigned, CloudEvent] | Exception]:
+        return [self._sign_one(received, key) for received in batch]
+
+    def _sign_one(
+        self, received: Received[PostRequested], key: SigningKey
+    ) -> tuple[PostSigned, CloudEvent] | Exception:
+        asked, now = received.data, self._clock()
+        request = asked.model_copy(
+            update={
+                "correlation": asked.correlation or derived_id("correlation", received.event.source, received.event.id),
+                "first_requested_at": asked.first_requested_at or received.event.time or now,
+            }
+        )
+        try:
+            message = seal(
+                generation=request.generation,
+                sender=self._domain,
+                receiver=request.to,
+                subject=request.subject,
+                body=request.body,
+                correlation=request.correlation or "",
+                timestamp=now,
+                key=key,
+            )
+        except EnvelopeError as error:
+            return UnprocessableError(str(error))
+        data = PostSigned(request=request, message=message.decode(), signed_at=now)
+        with span("sign", kind=SpanKind.CONSUMER, parent=received.event.traceparent):
+            return data, self._publisher.event(data, request.correlation or "", str(request.attempt))

@@ -1,0 +1,103 @@
+"""What the front door decides about a message, and why (protocol §3). Pure."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from shared.envelope import Envelope, EnvelopeProblem
+from shared.keys import KeyProblem
+
+
+class Reason(StrEnum):
+    """Why a message is refused; the word is the answer's reason code and the metric's label."""
+
+    TOO_LARGE = "too_large"
+    NOT_JSON = "not_json"
+    VERSION = "unsupported_version"
+    SCHEMA = "not_a_message"
+    RECEIVER = "wrong_receiver"
+    WINDOW = "outside_window"
+    SUBJECT = "unexpected_subject"
+    BODY = "unexpected_body"
+    UNSIGNED = "unsigned"
+    KEY_ABSENT = "key_absent"
+    KEY_MALFORMED = "key_malformed"
+    KEY_REVOKED = "key_revoked"
+    KEY_WEAK = "key_weak"
+    KEY_UNSUPPORTED = "key_unsupported"
+    INSECURE = "domain_without_dnssec"
+    BOGUS = "dnssec_bogus"
+    SIGNATURE = "signature_wrong"
+    UNDECIDED = "key_undecided"
+    BROKER = "not_stored"
+
+
+_TOO_LARGE: Final = 413
+_UNAUTHENTIC: Final = 401
+_UNPROCESSABLE: Final = 422
+_UNAVAILABLE: Final = 503
+
+STATUS: Final = {
+    Reason.TOO_LARGE: _TOO_LARGE,
+    Reason.NOT_JSON: _UNPROCESSABLE,
+    Reason.VERSION: _UNPROCESSABLE,
+    Reason.SCHEMA: _UNPROCESSABLE,
+    Reason.RECEIVER: _UNPROCESSABLE,
+    Reason.WINDOW: _UNPROCESSABLE,
+    Reason.SUBJECT: _UNPROCESSABLE,
+    Reason.BODY: _UNPROCESSABLE,
+    Reason.UNSIGNED: _UNAUTHENTIC,
+    Reason.KEY_ABSENT: _UNAUTHENTIC,
+    Reason.KEY_MALFORMED: _UNAUTHENTIC,
+    Reason.KEY_REVOKED: _UNAUTHENTIC,
+    Reason.KEY_WEAK: _UNAUTHENTIC,
+    Reason.KEY_UNSUPPORTED: _UNAUTHENTIC,
+    Reason.INSECURE: _UNAUTHENTIC,
+    Reason.BOGUS: _UNAUTHENTIC,
+    Reason.SIGNATURE: _UNAUTHENTIC,
+    Reason.UNDECIDED: _UNAVAILABLE,
+    Reason.BROKER: _UNAVAILABLE,
+}
+
+ENVELOPE_REASON: Final = {
+    EnvelopeProblem.NOT_JSON: Reason.NOT_JSON,
+    EnvelopeProblem.VERSION: Reason.VERSION,
+    EnvelopeProblem.SCHEMA: Reason.SCHEMA,
+}
+KEY_REASON: Final = {
+    KeyProblem.MALFORMED: Reason.KEY_MALFORMED,
+    KeyProblem.REVOKED: Reason.KEY_REVOKED,
+    KeyProblem.WEAK: Reason.KEY_WEAK,
+    KeyProblem.UNSUPPORTED: Reason.KEY_UNSUPPORTED,
+}
+
+
+class RefusedError(Exception):
+    """Raised when a message is not taken; ``detail`` names what and where, and nothing that helps a forger."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that protocol §3 gives this case."""
+        return STATUS[self.reason]
+
+
+def check_addressing(
+    envelope: Envelope, *, domain: str, now: datetime, window_seconds: float, subjects: Collection[str]
+) -> None:
+    """Check all that needs no key: receiver, time, subject, the presence of a signature. Raises RefusedError."""
+    if envelope.receiver != domain:
+        raise RefusedError(Reason.RECEIVER, "Header.To: not this domain")
+    if abs(now - envelope.timestamp) > timedelta(seconds=window_seconds):
+        raise RefusedError(Reason.WINDOW, f"Header.Timestamp: more than {window_seconds:g} s from now")
+    if envelope.subject not in subjects:
+        raise RefusedError(Reason.SUBJECT, "Header.Subject: not handled here")
+    if not envelope.sender_is_domain:
+        raise RefusedError(Reason.UNSIGNED, "Header.From: this subject is taken from domains only")
+    if envelope.selector is None or envelope.signature is None or envelope.hash is None:
+        raise RefusedError(Reason.UNSIGNED, "selector, Hash and Signature are needed")

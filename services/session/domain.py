@@ -1,0 +1,35 @@
+"""What the session service decides. Pure."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shared.verifications import ENDED, State, Verification
+
+
+class Screen(StrEnum):
+    """What the scan page shows."""
+
+    START = "start"
+    CHECK = "check"
+    WAIT = "wait"
+    FINISHED = "finished"
+    EXPIRED = "expired"
+    USED_UP = "used_up"
+
+
+def screen(verification: Verification, now: datetime, most_attempts: int) -> Screen:
+    """Return what a person who opens the page sees; never the outcome (rule 9)."""
+    if verification.state in ENDED:
+        return Screen.FINISHED
+    if verification.expired(now):
+        return Screen.EXPIRED
+    if verification.attempt_open:
+        return Screen.WAIT if verification.state is State.CAPTURED else Screen.CHECK
+    if verification.attempt >= most_attempts:
+        return Screen.USED_UP
+    return Screen.START
+
+
+def attempt_end(now: datetime, verification_end: int, attempt_seconds: float) -> datetime:
+    """Return when an attempt that starts now is over: before the provider forgets it and with the verification."""
+    return min(now + timedelta(seconds=attempt_seconds), datetime.fromtimestamp(verification_end, now.tzinfo))

@@ -1,0 +1,112 @@
+"""From a request to a pop-up: look the locator up, write the verification down, tell the wallet, set the deadline."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from services.session.tokens import Tokens
+from shared.broker import Publisher
+from shared.consuming import Received
+from shared.delays import publish_at
+from shared.envelope import Generation
+from shared.events import DeadlinePassed, PostRequested, VerificationRequested, derived_id, utc_text
+from shared.people import People
+from shared.telemetry import current_traceparent
+from shared.verifications import ENDED, FORGET_AFTER_SECONDS, State, Verification, Verifications
+
+log = logging.getLogger(__name__)
+
+
+class Prompting:
+    """Handles ``verification.requested``."""
+
+    def __init__(
+        self,
+        *,
+        people: People,
+        verifications: Verifications,
+        publisher: Publisher,
+        tokens: Tokens,
+        public_url: str,
+        verification_seconds: float,
+        popup_subject: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._people = people
+        self._verifications = verifications
+        self._publisher = publisher
+        self._tokens = tokens
+        self._public_url = public_url
+        self._verification_seconds = verification_seconds
+        self._popup_subject = popup_subject
+        self._clock = clock
+
+    async def on_requested(self, received: Received[VerificationRequested]) -> None:
+        """Open the pop-up. An unknown locator has nobody to prompt and ends at the deadline, like a person who never
+        comes: whoever asks cannot tell the two apart (rule 9).
+        """  # noqa: D205 - one sentence of two lines
+        verification = await self._verifications.create(await self._verification(received.data))
+        if verification.state in ENDED:
+            return
+        log.info("requested", extra={"verification_id": verification.verification_id, "state": verification.state})
+        await asyncio.gather(self._set_deadline(verification), self._open_popup(verification))
+
+    async def _verification(self, data: VerificationRequested) -> Verification:
+        now = self._clock()
+        person = await self._people.find(data.locator, now)
+        expires_at = int((now + timedelta(seconds=data.deadline_seconds or self._verification_seconds)).timestamp()) + 1
+        return Verification(
+            verification_id=data.verification_id,
+            state=State.PROMPTED if person else State.REQUESTED,
+            locator=data.locator,
+            expires_at=expires_at,
+            created_at=int(now.timestamp()),
+            requester=data.requester.domain if data.requester else "",
+            generation=data.requester.generation if data.requester else "",
+            correlation=data.requester.correlation if data.requester else "",
+            purpose=data.purpose or "",
+            traceparent=current_traceparent() or "",
+            person=person.person if person else "",
+            wallet_domain=person.wallet_domain if person else "",
+            wallet_id=person.wallet_id if person else "",
+            photo_key=person.photo.key if person else "",
+            photo_version=person.photo.version if person else "",
+            photo_sha256=person.photo.sha256 if person else "",
+            forget_at=expires_at + FORGET_AFTER_SECONDS,
+        )
+
+    async def _set_deadline(self, verification: Verification) -> None:
+        await publish_at(
+            self._publisher,
+            DeadlinePassed(verification_id=verification.verification_id),
+            datetime.fromtimestamp(verification.expires_at, UTC),
+            "verification",
+        )
+
+    async def _open_popup(self, verification: Verification) -> None:
+        if not verification.known:
+            return
+        expires = datetime.fromtimestamp(verification.expires_at, UTC)
+        identifier = verification.verification_id
+        body = {
+            "Wallet": verification.wallet_id,
+            "Popup": identifier,
+            "Url": f"{self._public_url}/scan/{self._tokens.make(identifier)}",
+            "Expires": utc_text(expires),
+            "Requester": verification.requester or None,
+            "Purpose": verification.purpose or None,
+        }
+        await self._publisher.publish(
+            PostRequested(
+                to=verification.wallet_domain,
+                subject=self._popup_subject,
+                body={name: value for name, value in body.items() if value is not None},
+                generation=Generation.NLWEB,
+                correlation=derived_id("open popup", identifier),
+                deadline=expires,
+                order_key=identifier,
+            ),
+            "open popup",
+            identifier,
+        )

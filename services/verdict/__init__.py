@@ -1,0 +1,1 @@
+"""The verdict service: fetches the result, keeps the evidence, compares, decides, announces. Protocol §6."""

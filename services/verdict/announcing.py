@@ -1,0 +1,71 @@
+"""Telling everybody, once it is decided: the event for systems of ours, the wallet's pop-up, the domain that asked."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+from shared.broker import Publisher
+from shared.envelope import Generation
+from shared.events import Outcome, PostRequested, VerdictReached, derived_id
+from shared.verifications import State, Verification, Verifications
+
+log = logging.getLogger(__name__)
+
+
+class Announcing:
+    """Announces decided verifications; a repeat announces the same ids again and changes nothing."""
+
+    def __init__(
+        self, *, verifications: Verifications, publisher: Publisher, close_subject: str, answer_subject: str
+    ) -> None:
+        self._verifications = verifications
+        self._publisher = publisher
+        self._close_subject = close_subject
+        self._answer_subject = answer_subject
+
+    async def announce(self, verification: Verification) -> None:
+        """Tell everybody and note that. Raises UnavailableError; then it is announced again later."""
+        if verification.state is State.ANNOUNCED:
+            return
+        identifier = verification.verification_id
+        verdict = VerdictReached(
+            verification_id=identifier,
+            outcome=Outcome(verification.outcome),
+            decided_at=datetime.fromtimestamp(verification.decided_at, UTC),
+        )
+        messages = [message for message in (self._answer(verification), self._close(verification)) if message]
+        await asyncio.gather(
+            self._publisher.publish(verdict),
+            *(self._publisher.publish(message, message.subject, identifier) for message in messages),
+        )
+        await self._verifications.announced(identifier)
+        log.info("announced", extra={"verification_id": identifier, "outcome": verification.outcome})
+
+    def _answer(self, verification: Verification) -> PostRequested | None:
+        """The signed answer: success or failure (or error, ask again), and nothing else (rule 9)."""
+        if not verification.requester:
+            return None
+        return PostRequested(
+            to=verification.requester,
+            subject=self._answer_subject,
+            body={
+                "Request": verification.correlation,
+                "Locator": verification.locator,
+                "Result": verification.outcome.upper(),
+            },
+            generation=Generation(verification.generation),
+            correlation=derived_id("answer", verification.verification_id),
+            order_key=verification.verification_id,
+        )
+
+    def _close(self, verification: Verification) -> PostRequested | None:
+        if not verification.wallet_domain:
+            return None
+        return PostRequested(
+            to=verification.wallet_domain,
+            subject=self._close_subject,
+            body={"Wallet": verification.wallet_id, "Popup": verification.verification_id},
+            generation=Generation.NLWEB,
+            correlation=derived_id("close popup", verification.verification_id),
+            order_key=verification.verification_id,
+        )

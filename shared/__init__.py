@@ -1,0 +1,1 @@
+"""Contracts and plumbing that at least two services use."""

@@ -1,0 +1,135 @@
+"""The one place that knows the Kafka client: settings for producing and consuming, and the publisher.
+
+Defaults of the client and the framework lose records (acks=1, auto-commit, ``latest``, auto-creation); here is what is
+used instead. A part of the system that needs another client changes this file alone.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    IllegalOperation,
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerFenced,
+    UnknownProducerId,
+)
+
+from shared import metrics
+from shared.cloudevents import CloudEvent
+from shared.errors import UnavailableError, UnprocessableError
+from shared.events import EventData, event_id
+from shared.settings import KafkaSettings
+from shared.telemetry import current_traceparent
+
+log = logging.getLogger(__name__)
+
+# What may stand in one record; the door takes far less, a dead letter carries the original and its reason.
+LARGEST_RECORD_BYTES: Final = 1_000_000
+
+# An idempotent producer that lost its sequence can never publish again: the process must end and start anew.
+_FATAL: Final = (OutOfOrderSequenceNumber, UnknownProducerId, ProducerFenced, IllegalOperation)
+
+RecordHeader = tuple[str, bytes | None]
+
+
+def consumer_options(settings: KafkaSettings, group: str) -> dict[str, Any]:
+    """Return the options of a subscriber that reads from the start, commits only when told and joins statically."""
+    session_milliseconds = int(settings.kafka_session_timeout_seconds * 1000)
+    return {
+        "group_id": group,
+        # Static membership: a restarted process takes its partitions back at once, without a rebalance.
+        "group_instance_id": f"{group}.{settings.instance}" if settings.instance else None,
+        "auto_offset_reset": "earliest",
+        "fetch_max_wait_ms": settings.kafka_fetch_max_wait_milliseconds,
+        "session_timeout_ms": session_milliseconds,
+        "heartbeat_interval_ms": max(500, session_milliseconds // 10),
+        # aiokafka would use the session time-out: too short to drain in-flight work when partitions are revoked.
+        "rebalance_timeout_ms": 60_000,
+        "max_poll_interval_ms": 300_000,
+    }
+
+
+class Publisher:
+    """Publishes with ``acks=all`` and idempotence: what it has returned from is in every in-sync replica's log.
+
+    ``source`` is the CloudEvents source of this process. ``fatal`` is set when the producer can never publish again.
+    """
+
+    def __init__(self, settings: KafkaSettings, source: str) -> None:
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+        self.source = source
+        self.fatal = asyncio.Event()
+
+    async def start(self) -> None:
+        """Connect. Raises UnavailableError when no broker answers."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka_bootstrap,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=self._settings.kafka_linger_milliseconds,
+            max_request_size=LARGEST_RECORD_BYTES + 100_000,
+            request_timeout_ms=20_000,
+            retry_backoff_ms=100,
+        )
+        try:
+            await producer.start()
+        except KafkaConnectionError as error:
+            await producer.stop()
+            raise UnavailableError(f"Kafka at {self._settings.kafka_bootstrap} does not answer") from error
+        self._producer = producer
+
+    async def stop(self) -> None:
+        """Send what is buffered and disconnect."""
+        if self._producer is not None:
+            await self._producer.stop()
+
+    def event(self, data: EventData, *step: str, subject: str | None = None) -> CloudEvent:
+        """Return ``data`` as an event whose id is the one that this step always has."""
+        return CloudEvent(
+            id=event_id(data, *step),
+            source=self.source,
+            type=data.type,
+            data=data.to_json(),
+            subject=subject,
+            traceparent=current_traceparent(),
+        )
+
+    async def publish(self, data: EventData, *step: str) -> None:
+        """Publish one event on its own topic and wait for the broker. Raises UnavailableError."""
+        event = self.event(data, *step)
+        await self.send(data.topic, data.key().encode(), event.data, event.to_headers())
+
+    async def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[RecordHeader]) -> None:
+        """Append one record and wait for the broker. Raises UnavailableError, or UnprocessableError for its size."""
+        await self.send_all([(topic, key, value, headers)])
+
+    async def send_all(self, records: Iterable[tuple[str, bytes | None, bytes | None, Sequence[RecordHeader]]]) -> None:
+        """Append records and wait for all of them; on an error some may have been appended: repeat them all."""
+        if self._producer is None:
+            raise UnavailableError("the producer is not connected")
+        waiting = []
+        topics: list[str] = []
+        try:
+            for topic, key, value, headers in records:
+                waiting.append(await self._producer.send(topic, value, key=key, headers=list(headers)))
+                topics.append(topic)
+            for acknowledged in waiting:
+                await acknowledged
+        except MessageSizeTooLargeError as error:
+            raise UnprocessableError("the record is too large for the broker") from error
+        except KafkaError as error:
+            if isinstance(error, _FATAL):
+                log.critical("the producer cannot go on", extra={"error": type(error).__name__})
+                self.fatal.set()
+            # The others were sent too; their errors must not be reported as never retrieved.
+            await asyncio.gather(*waiting, return_exceptions=True)
+            raise UnavailableError(f"Kafka did not acknowledge: {type(error).__name__}") from error
+        for topic in topics:
+            metrics.PUBLISHED.labels(topic).inc()

@@ -1,0 +1,119 @@
+"""CloudEvents 1.0 on Kafka: binary and structured mode in, binary mode out (the Kafka protocol binding, §3).
+
+Parsing takes what any publisher may write, null and non-UTF-8 headers included, and either gives an event or raises
+CloudEventError with a reason; it never guesses.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import orjson
+
+Header = tuple[str, bytes | None]
+
+_STRUCTURED: Final = "application/cloudevents"
+_REQUIRED: Final = ("id", "source", "type")
+
+
+class CloudEventError(ValueError):
+    """Raised when a record is no CloudEvent; the text says in one line what was wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloudEvent:
+    """One event: its context attributes and the bytes of its data, exactly as they came in binary mode."""
+
+    id: str
+    source: str
+    type: str
+    data: bytes
+    subject: str | None = None
+    time: datetime | None = None
+    traceparent: str | None = None
+    content_type: str = "application/json"
+
+    def to_headers(self) -> list[tuple[str, bytes]]:
+        """Return the record headers of binary mode; the record's value is ``data`` as it is."""
+        attributes = {
+            "ce_specversion": "1.0",
+            "ce_id": self.id,
+            "ce_source": self.source,
+            "ce_type": self.type,
+            "ce_time": (self.time or datetime.now(UTC)).isoformat().replace("+00:00", "Z"),
+            "content-type": self.content_type,
+        }
+        if self.subject is not None:
+            attributes["ce_subject"] = self.subject
+        if self.traceparent is not None:
+            attributes["ce_traceparent"] = self.traceparent
+        return [(name, value.encode()) for name, value in attributes.items()]
+
+
+def parse_record(headers: Sequence[Header], value: bytes | None) -> CloudEvent:
+    """Return the event in a record, of either mode. Raises CloudEventError."""
+    if value is None:
+        raise CloudEventError("the record has no value")
+    texts = dict(_texts(headers))
+    content_type = texts.get("content-type", "")
+    if content_type.lower().startswith(_STRUCTURED):
+        return _structured(value)
+    if "ce_specversion" not in texts:
+        raise CloudEventError("neither header ce_specversion nor content-type application/cloudevents")
+    return _event({name[3:]: text for name, text in texts.items() if name.startswith("ce_")}, value, content_type)
+
+
+def _texts(headers: Iterable[Header]) -> Iterable[tuple[str, str]]:
+    for name, value in headers:
+        if value is None:
+            continue  # a null header says nothing; other publishers' frameworks write them
+        try:
+            yield name.lower(), value.decode()
+        except UnicodeDecodeError:
+            if name.lower().startswith("ce_"):
+                raise CloudEventError(f"header {name} is not UTF-8") from None
+
+
+def _structured(value: bytes) -> CloudEvent:
+    try:
+        document = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise CloudEventError(f"the structured event is no JSON: {error.msg} at character {error.pos}") from error
+    if not isinstance(document, dict):
+        raise CloudEventError("the structured event is no JSON object")
+    if "data_base64" in document:
+        try:
+            data = base64.b64decode(document["data_base64"], validate=True)
+        except (binascii.Error, TypeError, ValueError) as error:
+            raise CloudEventError("data_base64 is no base64") from error
+    else:
+        data = orjson.dumps(document.get("data"))
+    attributes = {name: text for name, text in document.items() if isinstance(text, str)}
+    return _event(attributes, data, attributes.get("datacontenttype", "application/json"))
+
+
+def _event(attributes: dict[str, str], data: bytes, content_type: str) -> CloudEvent:
+    if attributes.get("specversion") != "1.0":
+        raise CloudEventError("specversion is not 1.0")
+    for name in _REQUIRED:
+        if not attributes.get(name):
+            raise CloudEventError(f"attribute {name} is missing")
+    time = None
+    if "time" in attributes:
+        try:
+            time = datetime.fromisoformat(attributes["time"])
+        except ValueError as error:
+            raise CloudEventError("attribute time is no RFC 3339 time") from error
+    return CloudEvent(
+        id=attributes["id"],
+        source=attributes["source"],
+        type=attributes["type"],
+        data=data,
+        subject=attributes.get("subject"),
+        time=time,
+        traceparent=attributes.get("traceparent"),
+        content_type=content_type or "application/json",
+    )

@@ -1,0 +1,436 @@
+"""The consuming discipline of every service (rules 1, 3, 4): batch in, lanes per key, one way to end for each record.
+
+A record ends in one of three ways, and only then counts as finished: handled; back later through a delay topic; put
+aside with its exact bytes. While the broker or a store is away it is tried again in place. Offsets are committed up to
+the end of the contiguous finished prefix: on a timer, when partitions are revoked, and at the stop. FastStream feeds it
+by a batch subscriber with manual acknowledgement, of which it never uses the acknowledging part.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
+from pydantic import ValidationError
+
+from shared import metrics
+from shared.broker import Publisher, RecordHeader
+from shared.cloudevents import CloudEvent, CloudEventError, parse_record
+from shared.dead_letters import Side, put_aside
+from shared.delays import delay_record
+from shared.errors import RetryLaterError, UnavailableError, UnprocessableError
+from shared.events import EventData
+from shared.offsets import OffsetWindow
+from shared.telemetry import SpanKind, span
+
+log = logging.getLogger(__name__)
+
+D = TypeVar("D")
+E = TypeVar("E", bound=EventData)
+
+ATTEMPT_HEADER: Final = "facescan_attempt"
+# A record that comes back after a delay is for the group that sent it away; the topic's other readers had it already.
+GROUP_HEADER: Final = "facescan_group"
+
+# What waits between two tries of a record that met a bug: long enough for a deploy to be rolled back.
+BUG_DELAYS_SECONDS: Final = (1.0, 5.0, 30.0, 300.0)
+_FIRST_BACKOFF_SECONDS: Final = 0.1
+_LONGEST_BACKOFF_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[D]):
+    """One decoded event with the record that carried it; ``attempt`` counts from 1."""
+
+    data: D
+    event: CloudEvent
+    record: Any
+    attempt: int = 1
+
+    @property
+    def position(self) -> str:
+        """Where the record stands in the log: the same for ever, for this record alone."""
+        return f"{self.record.topic}/{self.record.partition}/{self.record.offset}"
+
+
+def event_decoder(model: type[E]) -> Callable[[CloudEvent], E]:
+    """Return a decoder for one type of event; it raises UnprocessableError for any other and for bad data."""
+
+    def decode(event: CloudEvent) -> E:
+        if event.type != model.type:
+            raise UnprocessableError(f"event type {event.type[:100]!r} is not {model.type}")
+        try:
+            return model.model_validate_json(event.data)
+        except ValidationError as error:
+            raise UnprocessableError(_first_problem(error)) from error
+
+    return decode
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "data"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{where}: {first['msg']}{more}"
+
+
+Handler = Callable[[Received[D]], Awaitable[None]]
+# Gives for each item None when it is handled, or the error that says how it ends.
+BatchHandler = Callable[[Sequence[Received[D]]], Awaitable[Sequence[Exception | None]]]
+
+
+@dataclass(slots=True)
+class _Item(Generic[D]):
+    received: Received[D]
+    window: OffsetWindow
+    taken_at: float
+
+
+class Consuming(Generic[D]):
+    """One reader of one topic in one group.
+
+    Give ``handle`` for one record at a time (in order per lane, lanes side by side) or ``handle_batch`` for all records
+    of a fetch at once. ``lane`` is the record's key unless given; records without a key have no order among themselves.
+    """
+
+    def __init__(
+        self,
+        *,
+        topic: str,
+        group: str,
+        decode: Callable[[CloudEvent], D],
+        publisher: Publisher,
+        handle: Handler[D] | None = None,
+        handle_batch: BatchHandler[D] | None = None,
+        lane: Callable[[Received[D]], Hashable] | None = None,
+        max_in_flight: int = 256,
+        commit_interval_seconds: float = 0.2,
+        drain_seconds: float = 15.0,
+    ) -> None:
+        if (handle is None) == (handle_batch is None):
+            raise ValueError("give either handle or handle_batch")
+        self.topic = topic
+        self.topics: Sequence[str] = (topic,)
+        self.group = group
+        self._decode = decode
+        self._publisher = publisher
+        self._handle = handle
+        self._handle_batch = handle_batch
+        self._lane = lane or _key_of
+        self._slots = asyncio.Semaphore(max_in_flight)
+        self._commit_interval_seconds = commit_interval_seconds
+        self._drain_seconds = drain_seconds
+        self._windows: dict[TopicPartition, OffsetWindow] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._lanes: dict[Hashable, deque[_Item[D]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: dict[int, float] = {}
+        self._consumer: Callable[[], Any] = lambda: None
+        self._committer: asyncio.Task[None] | None = None
+        self._epoch = 0
+        self._draining = False
+        self._waiting_for_part = 0
+        self.listener = _Rebalances(self)
+        self.assigned = False
+
+    # -- the framework's side ------------------------------------------------------------------------------------
+
+    def start(self, consumer: Callable[[], Any]) -> None:
+        """Begin to commit; ``consumer`` gives the client's consumer, which is there once the broker has started."""
+        self._consumer = consumer
+        self._committer = asyncio.create_task(self._commit_regularly(), name=f"commit {self.group}")
+
+    async def stop(self) -> None:
+        """Finish what is in flight, within the drain time, and commit it; what is not finished is read again."""
+        await self._drain()
+        if self._committer is not None:
+            self._committer.cancel()
+        await self.commit()
+        self._draining = True
+
+    async def take(self, records: Sequence[Any]) -> None:
+        """Take a fetch of records; returns when each has a place, so that a full house stops the fetching."""
+        epoch = self._epoch
+        good: list[_Item[D]] = []
+        for record in records:
+            if self._draining or epoch != self._epoch:
+                return  # revoked meanwhile: whoever has the partition now reads them again
+            window = self._windows.setdefault(TopicPartition(record.topic, record.partition), OffsetWindow())
+            if not window.take(record.offset):
+                continue
+            headers = dict(record.headers)
+            for_group = headers.get(GROUP_HEADER)
+            if for_group is not None and for_group != self.group.encode():
+                window.finish(record.offset)
+                continue
+            try:
+                event = parse_record(record.headers, record.value)
+                received = Received(self._decode(event), event, record, _attempt(headers))
+            except (CloudEventError, UnprocessableError) as error:
+                self._spawn(self._put_aside_unread(record, window, error))
+                continue
+            item = _Item(received, window, time.monotonic())
+            self._open[id(item)] = item.taken_at
+            if self._handle is None:
+                good.append(item)
+            else:
+                await self._slots.acquire()
+                if self._draining or epoch != self._epoch:
+                    self._slots.release()
+                    self._open.pop(id(item), None)
+                    return
+                self._enqueue(item, self._handle)
+        if good and self._handle_batch is not None:
+            await self._run_batch(good, self._handle_batch)
+
+    @property
+    def oldest_seconds(self) -> float:
+        """Age of the oldest record in flight; 0 while all that keeps it is a part that does not answer."""
+        if not self._open or self._waiting_for_part:
+            return 0.0
+        return time.monotonic() - min(self._open.values())
+
+    # -- lanes ---------------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _enqueue(self, item: _Item[D], handle: Handler[D]) -> None:
+        metrics.IN_FLIGHT.labels(self.group).inc()
+        key = self._lane(item.received)
+        waiting = self._lanes.get(key)
+        if waiting is not None:
+            waiting.append(item)
+            return
+        self._lanes[key] = deque((item,))
+        self._spawn(self._run_lane(key, handle))
+
+    async def _run_lane(self, key: Hashable, handle: Handler[D]) -> None:
+        waiting = self._lanes[key]
+        while waiting:
+            item = waiting[0]
+            try:
+                await self._run_one(item, handle)
+            finally:
+                waiting.popleft()
+                self._slots.release()
+                self._open.pop(id(item), None)
+                metrics.IN_FLIGHT.labels(self.group).dec()
+        del self._lanes[key]
+
+    async def _run_one(self, item: _Item[D], handle: Handler[D]) -> None:
+        received = item.received
+
+        async def attempt() -> Exception | None:
+            try:
+                with _record_span(self.topic, self.group, received.event):
+                    await handle(received)
+            except UnavailableError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, the record must end somewhere
+                return error
+            return None
+
+        ended, error = await self._until_available(attempt)
+        if ended:
+            await self._settle(item, error)
+
+    async def _run_batch(self, items: list[_Item[D]], handle_batch: BatchHandler[D]) -> None:
+        async def attempt() -> Sequence[Exception | None]:
+            try:
+                return await handle_batch([item.received for item in items])
+            except UnavailableError:
+                raise
+            except Exception as error:  # noqa: BLE001 - as above
+                return [error] * len(items)
+
+        metrics.IN_FLIGHT.labels(self.group).inc(len(items))
+        try:
+            ended, errors = await self._until_available(attempt)
+            if ended and errors is not None:
+                await asyncio.gather(*(self._settle(item, error) for item, error in zip(items, errors, strict=True)))
+        finally:
+            metrics.IN_FLIGHT.labels(self.group).dec(len(items))
+            for item in items:
+                self._open.pop(id(item), None)
+
+    # -- how a record ends ---------------------------------------------------------------------------------------
+
+    async def _until_available(self, work: Callable[[], Awaitable[Any]]) -> tuple[bool, Any]:
+        """Repeat ``work`` while a part does not answer; (False, None) when a drain ends that, the record unfinished."""
+        backoff = _FIRST_BACKOFF_SECONDS
+        while True:
+            try:
+                return True, await work()
+            except UnavailableError as error:
+                metrics.UNAVAILABLE.labels(self.group).inc()
+                log.warning("waiting", extra={"group": self.group, "why": str(error), "seconds": backoff})
+            if self._draining:
+                return False, None
+            self._waiting_for_part += 1
+            try:
+                await asyncio.sleep(backoff)
+            finally:
+                self._waiting_for_part -= 1
+            backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
+
+    async def _settle(self, item: _Item[D], error: Exception | None) -> None:
+        received = item.received
+        if error is None:
+            outcome = "handled"
+        else:
+            outcome = "put_aside" if self._side(error, received.attempt) else "delayed"
+            ended, _ = await self._until_available(lambda: self._send_away(received, error))
+            if not ended:
+                return
+        item.window.finish(received.record.offset)
+        metrics.CONSUMED.labels(self.topic, outcome).inc()
+        metrics.HANDLING_SECONDS.labels(self.topic).observe(time.monotonic() - item.taken_at)
+
+    @staticmethod
+    def _side(error: Exception, attempt: int) -> Side | None:
+        """Whose dead letter the record becomes, or None when it comes back later."""
+        if isinstance(error, RetryLaterError):
+            return None
+        if isinstance(error, UnprocessableError):
+            return Side.THEIRS
+        return Side.OURS if attempt > len(BUG_DELAYS_SECONDS) else None
+
+    async def _send_away(self, received: Received[D], error: Exception) -> None:
+        record = received.record
+        extra = {"group": self.group, "event_id": received.event.id, "position": received.position}
+        side = self._side(error, received.attempt)
+        if side is not None:
+            log.error("put aside", extra={**extra, "side": side.value, "why": _one_line(error)})
+            await put_aside(self._publisher, record, side=side, group=self.group, reason=_one_line(error))
+            return
+        if isinstance(error, RetryLaterError):
+            after_seconds = error.after_seconds
+            log.info("comes back later", extra={**extra, "why": str(error), "seconds": after_seconds})
+        else:
+            after_seconds = BUG_DELAYS_SECONDS[received.attempt - 1]
+            log.error("failed", extra={**extra, "attempt": received.attempt}, exc_info=error)
+        headers: list[RecordHeader] = [
+            (name, value) for name, value in record.headers if name not in (ATTEMPT_HEADER, GROUP_HEADER)
+        ]
+        headers += [
+            (ATTEMPT_HEADER, str(received.attempt + 1).encode()),
+            (GROUP_HEADER, self.group.encode()),
+        ]
+        await delay_record(
+            self._publisher,
+            target=record.topic,
+            until_epoch_seconds=time.time() + after_seconds,
+            key=record.key,
+            value=record.value,
+            headers=headers,
+        )
+
+    async def _put_aside_unread(self, record: Any, window: OffsetWindow, error: Exception) -> None:
+        position = f"{record.topic}/{record.partition}/{record.offset}"
+        log.warning("put aside", extra={"group": self.group, "position": position, "side": "theirs", "why": str(error)})
+        ended, _ = await self._until_available(
+            lambda: put_aside(self._publisher, record, side=Side.THEIRS, group=self.group, reason=str(error))
+        )
+        if ended:
+            window.finish(record.offset)
+            metrics.CONSUMED.labels(self.topic, "put_aside").inc()
+
+    # -- commits -------------------------------------------------------------------------------------------------
+
+    async def _commit_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self._commit_interval_seconds)
+            await self.commit()
+
+    async def commit(self) -> None:
+        """Commit each partition's finished prefix, where it has grown."""
+        consumer = self._consumer()
+        offsets = {
+            partition: window.committable
+            for partition, window in self._windows.items()
+            if window.committable is not None and window.committable != self._committed.get(partition)
+        }
+        if not offsets or consumer is None:
+            return
+        try:
+            await consumer.commit({partition: OffsetAndMetadata(offset, "") for partition, offset in offsets.items()})
+        except (CommitFailedError, IllegalStateError) as error:
+            # The partitions are another member's now; it reads again what was not committed.
+            log.warning("not committed", extra={"group": self.group, "why": type(error).__name__})
+        except KafkaError as error:
+            log.warning("commit waits", extra={"group": self.group, "why": type(error).__name__})
+        else:
+            self._committed.update(offsets)
+
+    async def _drain(self) -> None:
+        """Take nothing new, finish what is in flight within the drain time, commit the finished prefix."""
+        self._draining = True
+        self._epoch += 1
+        deadline = time.monotonic() + self._drain_seconds
+        # Lanes, batches and dead letters end in three ways; looking is simpler than three signals.
+        while (self._lanes or self._tasks or self._open) and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await self.commit()
+
+    async def release(self) -> None:
+        """Let go of all partitions: drain, commit, forget (aiokafka's rebalances revoke everything)."""
+        await self._drain()
+        self._windows.clear()
+        self._committed.clear()
+        self.assigned = False
+        self._draining = False
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc] # the client has no types
+    """Tells a reader when the group takes its partitions away."""
+
+    def __init__(self, consuming: Consuming[Any]) -> None:
+        self._consuming = consuming
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        if revoked:
+            await self._consuming.release()
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        self._consuming.assigned = True
+
+
+def _key_of(received: Received[Any]) -> Hashable:
+    key = received.record.key
+    return key if key is not None else received.position
+
+
+def _attempt(headers: dict[str, bytes | None]) -> int:
+    text = headers.get(ATTEMPT_HEADER) or b"1"
+    return int(text) if text.isdigit() else 1
+
+
+def _one_line(error: Exception) -> str:
+    """What a dead letter says: our own errors in their words, a bug by its type (its text may hold anything)."""
+    if isinstance(error, UnprocessableError):
+        return " ".join(str(error).split())
+    return f"failed: {type(error).__name__}"
+
+
+def _record_span(topic: str, group: str, event: CloudEvent) -> Any:
+    return span(
+        f"process {topic}",
+        kind=SpanKind.CONSUMER,
+        parent=event.traceparent,
+        attributes={
+            "messaging.system": "kafka",
+            "messaging.destination.name": topic,
+            "messaging.consumer.group.name": group,
+            "cloudevents.event_id": event.id,
+            "cloudevents.event_type": event.type,
+        },
+    )

@@ -1,0 +1,222 @@
+"""The events of facescan: versioned contracts, one model each (architecture, "One verification, as data sees it").
+
+A model's fields are the ``data`` of a CloudEvent of that type. Models only ever grow by optional fields; a test holds
+the committed JSON Schemas in ``docs/schemas`` against them. Unknown fields are ignored, so that an older reader
+understands a newer writer. Nothing biometric and no score is ever in an event.
+"""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from shared.domain_names import DomainName
+from shared.envelope import Generation
+
+# Names every id that is derived: the same step of the same thing has the same id wherever it is made.
+_NAMESPACE: Final = uuid.UUID("3f5a2f3e-6d0b-5c50-9d9a-6a1d8e6f3c11")
+
+Locator = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._:~-]+$")]
+VerificationId = Annotated[
+    str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
+]
+Purpose = Annotated[str, StringConstraints(max_length=200)]
+Subject = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}@[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+
+
+def derived_id(*parts: str) -> str:
+    """Return the UUID (version 5) that these parts always have."""
+    return str(uuid.uuid5(_NAMESPACE, "\n".join(parts)))
+
+
+class Outcome(StrEnum):
+    """What a verification ends with. ``error`` means: no answer could be had, ask again; it is neither yes nor no."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    ERROR = "error"
+
+
+class EventData(BaseModel):
+    """The data of one type of event; ``type`` is the CloudEvents type, ``topic`` where it is published."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: ClassVar[str]
+    topic: ClassVar[str]
+
+    def key(self) -> str:
+        """Return the record's key, which decides the order that is kept."""
+        raise NotImplementedError
+
+    def to_json(self) -> bytes:
+        """Return the data as compact JSON without the fields that are not set."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+
+class _OfVerification(EventData):
+    verification_id: VerificationId = Field(description="The verification that this event is about; the record's key.")
+
+    def key(self) -> str:
+        """Return the record's key."""
+        return self.verification_id
+
+
+class Requester(BaseModel):
+    """The domain that asked by a signed message and gets the signed answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    domain: DomainName = Field(description="The sender of the verified message.")
+    generation: Generation = Field(description="The generation that it speaks; the answer speaks the same.")
+    correlation: str = Field(description="The Correlation of its message; the answer names it.")
+
+
+class VerificationRequested(_OfVerification):
+    """Somebody wants to know whether the owner of a locator is in front of a camera."""
+
+    type: ClassVar[str] = "facescan.verification.requested.v1"
+    topic: ClassVar[str] = "facescan.verification.requested"
+
+    locator: Locator = Field(description="The opaque key of a person at this Identity.")
+    requester: Requester | None = Field(
+        default=None, description="Who gets a signed answer; absent when a system of ours asks and reads the verdict."
+    )
+    purpose: Purpose | None = Field(default=None, description="Shown to the person, as plain text.")
+    deadline_seconds: float | None = Field(
+        default=None, gt=0, le=3600, description="How long the person may take; the service's own default when absent."
+    )
+
+
+class SessionCreated(_OfVerification):
+    """The person pressed start: a liveness session exists at the provider."""
+
+    type: ClassVar[str] = "facescan.session.created.v1"
+    topic: ClassVar[str] = "facescan.session.created"
+
+    attempt: int = Field(ge=1, description="Which try of this verification; every try has a session of its own.")
+    provider: str = Field(description="The liveness provider, for example rekognition.")
+    expires_at: AwareDatetime = Field(description="When the attempt is over whatever happens.")
+
+
+class CaptureCompleted(_OfVerification):
+    """The page says that the check is done: a hint to fetch the result, never a proof."""
+
+    type: ClassVar[str] = "facescan.capture.completed.v1"
+    topic: ClassVar[str] = "facescan.capture.completed"
+
+    attempt: int = Field(ge=1, description="The attempt whose page says so.")
+
+
+class DeadlinePassed(_OfVerification):
+    """The time of an attempt, or of the whole verification, is over; whatever is still open must end."""
+
+    type: ClassVar[str] = "facescan.deadline.passed.v1"
+    topic: ClassVar[str] = "facescan.deadline.passed"
+
+    attempt: int | None = Field(
+        default=None, ge=1, description="The attempt whose time is over; absent: the verification's."
+    )
+
+
+class VerdictReached(_OfVerification):
+    """The verification has ended. The same id and outcome for whoever asked, never a score or a reason."""
+
+    type: ClassVar[str] = "facescan.verdict.reached.v1"
+    topic: ClassVar[str] = "facescan.verdict.reached"
+
+    outcome: Outcome = Field(description="success, failure, or error (no answer could be had: ask again).")
+    decided_at: AwareDatetime
+
+
+class PostRequested(EventData):
+    """A message is to be signed and delivered to a domain's inbox."""
+
+    type: ClassVar[str] = "facescan.post.requested.v1"
+    topic: ClassVar[str] = "facescan.post.requested"
+
+    to: DomainName = Field(description="The receiving domain; the record's key.")
+    subject: Subject = Field(description="Method@Role.")
+    body: dict[str, Any] = Field(description="The Body of the message.")
+    generation: Generation = Field(default=Generation.NLWEB, description="The generation to speak.")
+    correlation: str | None = Field(
+        default=None,
+        description="The message's Correlation; made from the event's id when absent, so that a repeat "
+        "is the same message.",
+    )
+    deadline: AwareDatetime | None = Field(default=None, description="After this no delivery is tried any more.")
+    order_key: str | None = Field(
+        default=None, max_length=200, description="Messages to one domain with one order key arrive in order."
+    )
+    attempt: int = Field(default=1, ge=1, description="Counts the deliveries tried; set by the sender's retries.")
+    first_requested_at: AwareDatetime | None = Field(default=None, description="When attempt 1 was asked for.")
+
+    def key(self) -> str:
+        """Return the record's key."""
+        return self.to
+
+
+class PostSigned(EventData):
+    """A message is signed and waits to be sent."""
+
+    type: ClassVar[str] = "facescan.post.signed.v1"
+    topic: ClassVar[str] = "facescan.post.signed"
+
+    request: PostRequested = Field(description="What was asked for, with its Correlation filled in.")
+    message: str = Field(description="The signed message, the exact text to post.")
+    signed_at: AwareDatetime = Field(description="The message's Timestamp.")
+
+    def key(self) -> str:
+        """Return the record's key."""
+        return self.request.to
+
+
+class PostSettled(EventData):
+    """A delivery has ended, either way."""
+
+    type: ClassVar[str] = "facescan.post.settled.v1"
+    topic: ClassVar[str] = "facescan.post.settled"
+
+    to: DomainName
+    subject: Subject
+    correlation: str
+    outcome: Literal["delivered", "given_up"]
+    reason: str = Field(description="ok, or why it was given up: refused, deadline, attempts, unsendable.")
+    http_status: int | None = Field(default=None, description="The receiver's last answer, if there was one.")
+    attempts: int = Field(ge=1)
+    order_key: str | None = None
+
+    def key(self) -> str:
+        """Return the record's key."""
+        return self.to
+
+
+EVENTS: Final[tuple[type[EventData], ...]] = (
+    VerificationRequested,
+    SessionCreated,
+    CaptureCompleted,
+    DeadlinePassed,
+    VerdictReached,
+    PostRequested,
+    PostSigned,
+    PostSettled,
+)
+
+# The one event whose data is not a model of ours: the signed message itself, byte for byte as it came.
+INBOX_ACCEPTED_TYPE: Final = "facescan.inbox.accepted.v1"
+INBOX_ACCEPTED_TOPIC: Final = "facescan.inbox.accepted"
+
+BY_TYPE: Final[Mapping[str, type[EventData]]] = {event.type: event for event in EVENTS}
+
+
+def event_id(data: EventData, *step: str) -> str:
+    """Return the deterministic id of this event: the same step of the same thing always has the same id."""
+    return derived_id(data.type, data.key(), *step)
+
+
+def utc_text(moment: datetime) -> str:
+    """Return an aware time as the protocol writes it: UTC, milliseconds, ``Z``."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

@@ -1,0 +1,72 @@
+"""Locators and the persons behind them: what enrolment writes and a verification looks up."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from shared.stores import Item, Put, Tables
+from shared.tables import LOCATORS, PERSONS
+
+
+@dataclass(frozen=True, slots=True)
+class LegalPhoto:
+    """One version of a person's legal photo in S3, pinned by its version and its SHA-256 (hex)."""
+
+    key: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person: the legal photo, and the wallet that opens the pop-up (its domain, and the person's id there)."""
+
+    person: str
+    wallet_domain: str
+    wallet_id: str
+    photo: LegalPhoto
+
+
+class People:
+    """Locators and persons in their tables."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def find(self, locator: str, now: datetime) -> Person | None:
+        """Return the owner of a locator that has not expired. Known and unknown take the same two reads (rule 9)."""
+        found = await self._tables.get(LOCATORS.name, {LOCATORS.partition_key: locator})
+        person = await self._tables.get(
+            PERSONS.name, {PERSONS.partition_key: str(found["person"]) if found else "nobody"}
+        )
+        # Expired items stay readable until AWS gets to delete them: the time is checked here.
+        if found is None or person is None or int(found["expires_at"]) <= now.timestamp():
+            return None
+        return Person(
+            person=str(person["person"]),
+            wallet_domain=str(person["wallet_domain"]),
+            wallet_id=str(person["wallet_id"]),
+            photo=LegalPhoto(str(person["photo_key"]), str(person["photo_version"]), str(person["photo_sha256"])),
+        )
+
+    async def save(self, person: Person) -> None:
+        """Write a person, or replace what was known."""
+        item: Item = {
+            "person": person.person,
+            "wallet_domain": person.wallet_domain,
+            "wallet_id": person.wallet_id,
+            "photo_key": person.photo.key,
+            "photo_version": person.photo.version,
+            "photo_sha256": person.photo.sha256,
+            "enrolled_at": int(datetime.now(UTC).timestamp()),
+        }
+        await self._tables.put(Put(PERSONS.name, item))
+
+    async def issue(self, locator: str, person: str, expires_at: datetime) -> None:
+        """Make ``locator`` lead to ``person`` until a time. Raises ConditionFailedError when it exists."""
+        await self._tables.put(
+            Put(
+                LOCATORS.name,
+                {"locator": locator, "person": person, "expires_at": int(expires_at.timestamp())},
+                unless_exists=LOCATORS.partition_key,
+            )
+        )

@@ -1,0 +1,303 @@
+"""Service defaults: what every service is around its own few lines (style: one place for telemetry, health, stop).
+
+A service is a FastStream application. Around its start and stop hang the operator's endpoints (``/livez``, ``/readyz``,
+``/metrics``), the publisher, the readers and, where it has one, the public HTTP server, started and stopped in an order
+that loses nothing: readers and requests end first, the producer last.
+"""
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+import prometheus_client
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy, FastStream
+from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.specification import AsyncAPI
+
+from shared import telemetry
+from shared.broker import Publisher, consumer_options
+from shared.errors import ConfigurationError, UnavailableError
+from shared.events import EventData
+from shared.http_server import HttpServer
+from shared.settings import Settings
+from shared.stores import Aws, Tables
+from shared.tables import TableSpec
+
+log = logging.getLogger(__name__)
+
+VERSION = "0.1.0"
+
+# A record that is handled for so long is stuck: longer than any time-out inside a handler, retries included.
+STUCK_SECONDS = 120.0
+# A partition that was not fetched for so long while the broker answers: the client is wedged (aiokafka #1154).
+WEDGED_SECONDS = 90.0
+_MAX_RECORDS = 500
+
+T = TypeVar("T")
+
+
+class Reader(Protocol):
+    """What reads topics: a Consuming, or the delayer."""
+
+    topics: Sequence[str]
+    group: str
+    listener: Any
+    assigned: bool
+
+    @property
+    def oldest_seconds(self) -> float:
+        """Age of the oldest record in flight."""
+
+    def start(self, consumer: Callable[[], Any]) -> None:
+        """Begin to work; ``consumer`` gives the client's consumer."""
+
+    async def take(self, records: Sequence[Any]) -> None:
+        """Take a fetch of records."""
+
+    async def stop(self) -> None:
+        """Finish what is in flight."""
+
+
+class Service:
+    """One service process. Build it with its parts, then ``await run()``."""
+
+    def __init__(self, name: str, settings: Settings, *, tables: Sequence[TableSpec] = ()) -> None:
+        self.name = name
+        self.settings = settings
+        self.publisher = Publisher(settings, source=f"//{settings.domain}/{name}")
+        self.aws = Aws(settings)
+        self.tables = Tables(self.aws, settings)
+        self.broker = KafkaBroker(
+            settings.kafka_bootstrap,
+            consumer_only=True,  # publishing has one producer with settings of its own, see shared.broker
+            apply_types=False,  # records are decoded one by one, so that a bad one is put aside alone
+            ack_policy=AckPolicy.MANUAL,
+            allow_auto_create_topics=False,
+            graceful_timeout=1.0,  # the readers have drained before the framework stops
+            client_id=f"facescan-{name}",
+            logger=None,
+        )
+        self.app = FastStream(
+            self.broker,
+            logger=None,
+            specification=AsyncAPI(
+                self.broker,
+                title=f"facescan {name}",
+                version=VERSION,
+                description="CloudEvents 1.0 in binary or structured mode; the payloads here are their data.",
+            ),
+            on_startup=[self._start],
+            after_startup=[self._started],
+            on_shutdown=[self._stopping],
+            after_shutdown=[self._stop],
+        )
+        self._needs = tables
+        self._readers: list[tuple[Reader, Any]] = []
+        self._before_start: list[Callable[[], Awaitable[Any]]] = []
+        self._after_stop: list[Callable[[], Awaitable[None]]] = []
+        self._public: HttpServer | None = None
+        self._ops: HttpServer | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._ready = False
+        self._stopping_now = False
+        self._lag_seconds = 0.0
+
+    # -- what a service is made of -------------------------------------------------------------------------------
+
+    def read(self, reader: Reader, payload: Any, description: str) -> None:
+        """Add a reader; ``payload`` is the data's model, for the AsyncAPI document."""
+
+        async def parse(records: Any, _original: Any = None) -> KafkaMessage:
+            # The framework's own parser skips records with null or non-UTF-8 headers for ever; this one looks at none.
+            return KafkaMessage(body=b"", raw_message=records, headers={}, consumer=_NoConsumer())
+
+        async def decode(message: KafkaMessage, _original: Any = None) -> Any:
+            return message.raw_message
+
+        async def take(records: Any) -> None:
+            await reader.take(records)
+
+        take.__annotations__["records"] = payload
+        take.__name__ = reader.group.rsplit(".", 1)[-1]
+        subscriber = self.broker.subscriber(
+            *reader.topics,
+            batch=True,
+            max_records=_MAX_RECORDS,
+            batch_timeout_ms=self.settings.kafka_poll_milliseconds,
+            listener=reader.listener,
+            parser=parse,
+            decoder=decode,
+            title=reader.topics[0] if len(reader.topics) == 1 else take.__name__,
+            description=description,
+            **consumer_options(self.settings, reader.group),
+        )
+        subscriber(take)
+        self._readers.append((reader, subscriber))
+
+    def writes(self, *events: type[EventData]) -> None:
+        """Declare what the service publishes, for the AsyncAPI document."""
+        for event in events:
+            self.broker.publisher(event.topic, schema=event, title=f"{event.topic}", description=event.__doc__)
+
+    def serve(self, application: Any, host: str, port: int, *, variable: str) -> None:
+        """Add the public HTTP server."""
+        self._public = HttpServer(application, host, port, variable=variable, drain_seconds=self.settings.drain_seconds)
+
+    def before_start(self, work: Callable[[], Awaitable[Any]]) -> None:
+        """Add what must have worked before the first record is read; tried again while a part is unavailable."""
+        self._before_start.append(work)
+
+    def after_stop(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Add what is to be closed when nothing is in flight any more."""
+        self._after_stop.append(work)
+
+    # -- start and stop ------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT. Raises ConfigurationError or UnavailableError when the start fails."""
+        telemetry.set_up_traces(self.name, VERSION)
+        settings = self.settings
+        self._ops = HttpServer(
+            self._operate, settings.ops_host, settings.ops_port, variable="FACESCAN_OPS_PORT", drain_seconds=1
+        )
+        await self._ops.start()
+        await self.app.run()
+        if self.publisher.fatal.is_set():
+            raise UnavailableError("the producer lost its sequence and cannot go on: start again")
+
+    async def _start(self) -> None:
+        await self._until_there(self.publisher.start)
+        if self._needs:
+            missing = await self._until_there(lambda: self.tables.missing([spec.name for spec in self._needs]))
+            if missing:
+                raise ConfigurationError(f"missing: {', '.join(missing)}; make them with: facescan tables create")
+        for work in self._before_start:
+            await self._until_there(work)
+
+    async def _until_there(self, work: Callable[[], Awaitable[T]]) -> T:
+        deadline = time.monotonic() + self.settings.start_timeout_seconds
+        while True:
+            try:
+                return await work()
+            except UnavailableError as error:
+                if time.monotonic() > deadline:
+                    raise
+                log.warning("waiting to start", extra={"why": str(error)})
+                await asyncio.sleep(0.5)
+
+    async def _started(self) -> None:
+        for reader, subscriber in self._readers:
+            reader.start(partial(getattr, subscriber, "consumer"))
+        self._watching = asyncio.create_task(self._watch(), name="watch")
+        if self._public is not None:
+            await self._public.start()
+        # What was imported stays: the collector need not look at it again, and its pages stay as they are.
+        gc.collect()
+        gc.freeze()
+        self._ready = True
+        log.info("started", extra={"version": VERSION, "http": self._public and self._public.address})
+
+    async def _stopping(self) -> None:
+        self._stopping_now = True
+        if self._public is not None:
+            await self._public.stop()
+        if self._watching is not None:
+            self._watching.cancel()
+        await asyncio.gather(*(reader.stop() for reader, _ in self._readers))
+
+    async def _stop(self) -> None:
+        for work in self._after_stop:
+            await work()
+        await self.publisher.stop()
+        self.aws.close()
+        if self._ops is not None:
+            await self._ops.stop()
+        telemetry.flush_traces()
+        log.info("stopped")
+
+    # -- health --------------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Notice a producer that cannot go on (the process must end) and consumers that fetch no more."""
+        while True:
+            try:
+                await asyncio.wait_for(self.publisher.fatal.wait(), timeout=5.0)
+            except TimeoutError:
+                self._lag_seconds = self._silence_seconds()
+            else:
+                self.app.exit()
+                return
+
+    def _silence_seconds(self) -> float:
+        """For how long the longest silent assigned partition was not fetched."""
+        silent = 0.0
+        for _, subscriber in self._readers:
+            consumer = subscriber.consumer
+            if consumer is None:
+                continue
+            try:
+                polled = [
+                    consumer.last_poll_timestamp(partition) for partition in consumer.assignment() - consumer.paused()
+                ]
+            except (KafkaError, AssertionError):  # the assignment changed meanwhile
+                continue
+            silent = max(silent, *(time.time() - at / 1000 for at in polled if at), 0.0)
+        return silent
+
+    def unhealthy(self) -> str | None:
+        """Why this process should be ended and started anew; None while it makes progress, Kafka reachable or not."""
+        if self.publisher.fatal.is_set():
+            return "the producer cannot go on"
+        for reader, _ in self._readers:
+            if reader.oldest_seconds > STUCK_SECONDS:
+                return f"a record in {reader.group} is being handled for {reader.oldest_seconds:.0f} s"
+        return None
+
+    def not_ready(self) -> str | None:
+        """Why no work should be sent here now; None when all is well."""
+        if self._stopping_now:
+            return "stopping"
+        if not self._ready:
+            return "starting"
+        for reader, _ in self._readers:
+            if not reader.assigned:
+                return f"{reader.group} has no partitions yet"
+        if self._lag_seconds > WEDGED_SECONDS:
+            return f"no fetch was answered for {self._lag_seconds:.0f} s"
+        return None
+
+    async def _operate(self, scope: Any, _receive: Any, send: Any) -> None:
+        """The operator's endpoints, as ASGI."""
+        if scope["type"] != "http":
+            return
+        content_type = b"text/plain; charset=utf-8"
+        match scope["path"]:
+            case "/livez":
+                why = self.unhealthy()
+                status, body = (200, b"ok\n") if why is None else (503, f"{why}\n".encode())
+            case "/readyz":
+                why = self.not_ready()
+                status, body = (200, b"ok\n") if why is None else (503, f"{why}\n".encode())
+            case "/metrics":
+                status, body = 200, prometheus_client.generate_latest()
+                content_type = prometheus_client.CONTENT_TYPE_LATEST.encode()
+            case _:
+                status, body = 404, b"here are /livez, /readyz and /metrics\n"
+        headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class _NoConsumer:
+    """Stands where the framework wants something to acknowledge by; acknowledging is the readers' work."""
+
+    async def commit(self) -> None:
+        return
+
+    def seek(self, partition: Any, offset: int) -> None:
+        return

@@ -1,0 +1,123 @@
+"""Settings of every service: environment variables with the prefix ``FACESCAN_``, validated once at the start.
+
+A wrong one ends the process with one line that names the variable and what was wrong with it. Values are never shown
+for secrets. AWS's own variables (``AWS_REGION``, ``AWS_ENDPOINT_URL``, credentials) are boto3's and have its names.
+"""
+
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.domain_names import DomainName
+from shared.errors import ConfigurationError
+
+PREFIX = "FACESCAN_"
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Environment(StrEnum):
+    """Whether settings that weaken a guard for one machine's sake are taken."""
+
+    PRODUCTION = "production"
+    DEVELOPMENT = "development"
+
+
+class _FromEnvironment(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+
+class KafkaSettings(_FromEnvironment):
+    """How to reach Kafka."""
+
+    kafka_bootstrap: str = Field(
+        pattern=r"^[A-Za-z0-9._\[\]:-]+:\d+(,[A-Za-z0-9._\[\]:-]+:\d+)*$",
+        description="host:port[,host:port…] of brokers.",
+    )
+    instance: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9._-]{1,100}$",
+        description="A name that this process keeps over restarts and no other has (a pod's ordinal, a host): its "
+        "partitions come back to it without a rebalance.",
+    )
+    kafka_fetch_max_wait_milliseconds: int = Field(
+        default=500,
+        ge=1,
+        le=10_000,
+        description="How long a broker may hold a fetch while there is nothing new. A broker that answers only when "
+        "the wait is over (the embedded one) needs a short one.",
+    )
+    kafka_linger_milliseconds: int = Field(
+        default=0, ge=0, le=100, description="How long a record may wait for others to travel with."
+    )
+    kafka_poll_milliseconds: int = Field(
+        default=5, ge=1, le=1000, description="How long one look for new records lasts; bounds what an idle hop adds."
+    )
+    kafka_session_timeout_seconds: float = Field(
+        default=45.0, ge=1, le=300, description="After this silence the group gives a process's partitions away."
+    )
+
+
+class StoreSettings(_FromEnvironment):
+    """What the stores are called."""
+
+    table_prefix: str = Field(
+        default="facescan-", pattern=r"^[a-zA-Z0-9_.-]{0,100}$", description="Before the name of every DynamoDB table."
+    )
+    bucket: str = Field(
+        default="facescan", pattern=r"^[a-z0-9.-]{3,63}$", description="The S3 bucket of pictures; versioned."
+    )
+    store_threads: int = Field(
+        default=8, ge=1, le=64, description="Calls to AWS at once; each costs a thread and a connection."
+    )
+
+
+class Settings(KafkaSettings, StoreSettings):
+    """What every service needs to know."""
+
+    domain: DomainName = Field(description="This Identity's domain name.")
+    environment: Environment = Field(
+        default=Environment.PRODUCTION,
+        description="production, or development: only there are the settings named DEVELOPMENT taken.",
+    )
+    log_level: str = Field(
+        default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR."
+    )
+    ops_host: str = Field(default="127.0.0.1", description="Where /livez, /readyz and /metrics listen.")
+    ops_port: Port = Field(default=9400, description="Their port; keep it from the internet.")
+    start_timeout_seconds: float = Field(
+        default=60.0, gt=0, description="How long the start waits for Kafka and the stores before it gives up."
+    )
+    drain_seconds: float = Field(
+        default=15.0, gt=0, description="How long a stop may finish what is in flight; the rest is read again."
+    )
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(model: type[S], environ: Mapping[str, str] | None = None) -> S:
+    """Read ``model`` from the environment. Raises ConfigurationError in one line that names each wrong variable."""
+    values = None if environ is None else {
+        name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)
+    }  # fmt: skip
+    try:
+        return model() if values is None else model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigurationError("; ".join(_problem(detail) for detail in error.errors(include_url=False))) from None
+
+
+def _problem(detail: Mapping[str, object]) -> str:
+    location = detail["loc"]
+    names = location if isinstance(location, tuple) else (location,)
+    variable = PREFIX + "_".join(str(part) for part in names).upper() if names else "settings"
+    if detail["type"] == "missing":
+        return f"{variable} is not set"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    given = os.environ.get(variable)
+    secret = any(word in variable for word in ("SECRET", "KEY", "TOKEN", "PASSWORD"))
+    return f"{variable}: {message}" + (f" (it is {given[:80]!r})" if given is not None and not secret else "")

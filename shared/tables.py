@@ -1,0 +1,92 @@
+"""The DynamoDB tables and the S3 bucket, declared as data, and their creation in one shot."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from shared.settings import StoreSettings
+from shared.stores import Aws
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """One table: its key attributes (partition, then sort), and the attribute by which items expire, if any."""
+
+    name: str
+    partition_key: str
+    sort_key: str | None = None
+    sort_type: str = "S"
+    expires_by: str | None = None
+
+
+CLAIMS: Final = TableSpec("claims", "message", expires_by="expires_at")
+LOCATORS: Final = TableSpec("locators", "locator")
+PERSONS: Final = TableSpec("persons", "person")
+VERIFICATIONS: Final = TableSpec("verifications", "verification_id", expires_by="forget_at")
+ATTEMPTS: Final = TableSpec("attempts", "verification_id", sort_key="attempt", sort_type="N", expires_by="forget_at")
+VERDICTS: Final = TableSpec("verdicts", "provider_session_id", expires_by="forget_at")
+
+TABLES: Final = (CLAIMS, LOCATORS, PERSONS, VERIFICATIONS, ATTEMPTS, VERDICTS)
+
+# Evidence is deleted by the verdict itself as soon as it has decided; the bucket's rule catches what a crash left.
+EVIDENCE_PREFIX: Final = "evidence/"
+EVIDENCE_DAYS: Final = 1
+
+
+def create_tables(aws: Aws, settings: StoreSettings) -> list[str]:
+    """Create the tables and the bucket that are missing and return their names. Blocking; raises botocore's errors."""
+    dynamodb = aws.client("dynamodb")
+    made = []
+    for spec in TABLES:
+        name = settings.table_prefix + spec.name
+        keys = [(spec.partition_key, "HASH", "S")]
+        if spec.sort_key is not None:
+            keys.append((spec.sort_key, "RANGE", spec.sort_type))
+        try:
+            dynamodb.create_table(
+                TableName=name,
+                KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind, _ in keys],
+                AttributeDefinitions=[{"AttributeName": key, "AttributeType": sort} for key, _, sort in keys],
+                BillingMode="PAY_PER_REQUEST",
+            )
+        except dynamodb.exceptions.ResourceInUseException:
+            continue
+        dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        if spec.expires_by is not None:
+            dynamodb.update_time_to_live(
+                TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": spec.expires_by}
+            )
+        made.append(name)
+    if _create_bucket(aws.client("s3"), settings.bucket):
+        made.append(settings.bucket)
+    return made
+
+
+def _create_bucket(s3: Any, bucket: str) -> bool:
+    region = s3.meta.region_name
+    # us-east-1 must not be named as a location (S3 API reference, CreateBucket).
+    location = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    try:
+        s3.create_bucket(Bucket=bucket, **location)
+        created = True
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+            raise
+        created = False
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_lifecycle_configuration(
+        Bucket=bucket,
+        LifecycleConfiguration={
+            "Rules": [
+                {
+                    "ID": "evidence",
+                    "Status": "Enabled",
+                    "Filter": {"Prefix": EVIDENCE_PREFIX},
+                    "Expiration": {"Days": EVIDENCE_DAYS},
+                    "NoncurrentVersionExpiration": {"NoncurrentDays": EVIDENCE_DAYS},
+                }
+            ]
+        },
+    )
+    return created

@@ -1,0 +1,112 @@
+"""Logs, traces and metrics, set up once for every service.
+
+Logs are one JSON object a line on standard error, a line per decision, with ids and never with a face, a score, a token
+or a key. Traces follow a verification over Kafka, HTTP and stores by W3C ``traceparent``; they are exported when the
+standard variable ``OTEL_EXPORTER_OTLP_ENDPOINT`` (or ``…_TRACES_ENDPOINT``) is set, and cost next to nothing otherwise.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from pythonjsonlogger.orjson import OrjsonFormatter
+
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
+_OTLP_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+tracer: Final = trace.get_tracer("facescan")
+
+
+def set_up_logs(service: str, level: str) -> None:
+    """Send every log record of this process to standard error as JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        OrjsonFormatter(
+            "{levelname}{name}{message}",
+            style="{",
+            timestamp="time",
+            rename_fields={"levelname": "level", "name": "logger"},
+            static_fields={"service": service},
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Their reports of a broker that is away repeat many times a second; ours say it once.
+    for noisy in ("aiokafka", "botocore", "urllib3", "faststream"):
+        logging.getLogger(noisy).setLevel(max(logging.getLevelName(level), logging.WARNING))
+    # aiokafka's conn and client loggers report each refused connection; the readiness probe says the same once.
+    for chatty in ("aiokafka.conn", "aiokafka.cluster", "aiokafka.consumer.group_coordinator", "aiokafka.client"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+
+
+def set_up_traces(service: str, version: str) -> None:
+    """Export spans by OTLP over HTTP when one of the standard variables names an endpoint."""
+    if not any(os.environ.get(name) for name in _OTLP_VARIABLES):
+        return
+    # Imported here because the exporter costs memory that a service without tracing need not spend.
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": f"facescan-{service}", "service.version": version})
+    )
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+
+
+def flush_traces() -> None:
+    """Send what is still buffered, before the process ends."""
+    shutdown = getattr(trace.get_tracer_provider(), "shutdown", None)
+    if shutdown is not None:
+        shutdown()
+
+
+def current_traceparent() -> str | None:
+    """Return the current span's W3C ``traceparent``, or None when nothing is traced."""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier)
+    return carrier.get("traceparent")
+
+
+def _remote(traceparent: str | None) -> SpanContext | None:
+    if not traceparent:
+        return None
+    context = trace.get_current_span(_PROPAGATOR.extract({"traceparent": traceparent})).get_span_context()
+    return context if context.is_valid else None
+
+
+@contextmanager
+def span(
+    name: str,
+    *,
+    kind: SpanKind = SpanKind.INTERNAL,
+    parent: str | None = None,
+    links: tuple[str | None, ...] = (),
+    attributes: Mapping[str, str | int | float | bool] | None = None,
+) -> Iterator[trace.Span]:
+    """Run the block in a span; ``parent`` and ``links`` are traceparents of other processes.
+
+    An exception marks the span as failed by the name of its type alone: its text may hold what a sender wrote.
+    """
+    remote = _remote(parent)
+    context = trace.set_span_in_context(trace.NonRecordingSpan(remote)) if remote else None
+    linked = [Link(found) for link in links if (found := _remote(link))]
+    with tracer.start_as_current_span(
+        name, context=context, kind=kind, links=linked, attributes=attributes, record_exception=False,
+        set_status_on_exception=False,
+    ) as current:  # fmt: skip
+        try:
+            yield current
+        except BaseException as error:
+            current.set_status(Status(StatusCode.ERROR, type(error).__name__))
+            raise
+
+
+__all__ = ["SpanKind", "current_traceparent", "flush_traces", "set_up_logs", "set_up_traces", "span", "tracer"]

@@ -1,0 +1,234 @@
+"""One verification as the store knows it; moving it is one conditional write (architecture, "as data sees it").
+
+``requested → prompted → opened → session_created → captured → decided → announced``; a try that came to nothing leads
+back to a new ``session_created`` while time and tries are left. What an attempt was created with is written once and
+never changed: the verdict reads its subject from there, never from a page or an event.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from shared.events import Outcome
+from shared.people import LegalPhoto
+from shared.stores import ConditionFailedError, Item, Put, Tables, Update, Value
+from shared.tables import ATTEMPTS, VERDICTS, VERIFICATIONS
+
+# How long records stay after the verification's time is over, so that a late repeat still finds what was decided.
+FORGET_AFTER_SECONDS: Final = 3 * 24 * 3600
+
+
+class State(StrEnum):
+    """Where a verification stands."""
+
+    REQUESTED = "requested"
+    PROMPTED = "prompted"
+    OPENED = "opened"
+    SESSION_CREATED = "session_created"
+    CAPTURED = "captured"
+    DECIDED = "decided"
+    ANNOUNCED = "announced"
+
+
+OPEN: Final = (State.REQUESTED, State.PROMPTED, State.OPENED, State.SESSION_CREATED, State.CAPTURED)
+ENDED: Final = (State.DECIDED, State.ANNOUNCED)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The record of one verification. Times are epoch seconds; empty strings stand for what there is not."""
+
+    verification_id: str
+    state: State
+    locator: str
+    expires_at: int
+    created_at: int
+    # Who asked by message: the answer goes there. Empty when a system of ours asked by an event.
+    requester: str = ""
+    generation: str = ""
+    correlation: str = ""
+    purpose: str = ""
+    # Whose locator it is; all empty when the locator is unknown or has expired.
+    person: str = ""
+    wallet_domain: str = ""
+    wallet_id: str = ""
+    photo_key: str = ""
+    photo_version: str = ""
+    photo_sha256: str = ""
+    traceparent: str = ""
+    # What moves.
+    attempt: int = 0
+    ended_attempt: int = 0
+    trouble: bool = False
+    outcome: str = ""
+    decided_at: int = 0
+    forget_at: int = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether the locator led to a person."""
+        return bool(self.person)
+
+    @property
+    def photo(self) -> LegalPhoto:
+        """The legal photo as it was when the verification was requested."""
+        return LegalPhoto(self.photo_key, self.photo_version, self.photo_sha256)
+
+    @property
+    def attempt_open(self) -> bool:
+        """Whether the newest attempt has not come to an end."""
+        return self.attempt > self.ended_attempt
+
+    def expired(self, now: datetime) -> bool:
+        """Whether the person's time is over."""
+        return now.timestamp() >= self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The immutable record of one attempt: who is to be compared with what, in which session."""
+
+    verification_id: str
+    attempt: int
+    provider: str
+    provider_session_id: str
+    created_at: int
+    expires_at: int
+    person: str
+    photo_key: str
+    photo_version: str
+    photo_sha256: str
+    requester: str = ""
+    locator: str = ""
+    forget_at: int = 0
+
+    @property
+    def photo(self) -> LegalPhoto:
+        """The pinned legal photo."""
+        return LegalPhoto(self.photo_key, self.photo_version, self.photo_sha256)
+
+
+def _verification(item: Mapping[str, Value]) -> Verification:
+    known = {name: value for name, value in item.items() if name in Verification.__dataclass_fields__}
+    return Verification(**{**known, "state": State(str(item["state"]))})  # type: ignore[arg-type] # checked by our writes
+
+
+def _attempt(item: Mapping[str, Value]) -> Attempt:
+    known = {name: value for name, value in item.items() if name in Attempt.__dataclass_fields__}
+    return Attempt(**known)  # type: ignore[arg-type] # likewise
+
+
+def _item(record: Verification | Attempt) -> Item:
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+class Verifications:
+    """The verifications' tables."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def create(self, verification: Verification) -> Verification:
+        """Write a new record; return it, or the one that was there before (a repeated event)."""
+        try:
+            await self._tables.put(Put(VERIFICATIONS.name, _item(verification), unless_exists="verification_id"))
+        except ConditionFailedError:
+            return await self.get(verification.verification_id) or verification
+        return verification
+
+    async def get(self, verification_id: str) -> Verification | None:
+        """Return the record as it is now."""
+        item = await self._tables.get(VERIFICATIONS.name, {"verification_id": verification_id})
+        return _verification(item) if item else None
+
+    async def attempt(self, verification_id: str, attempt: int) -> Attempt | None:
+        """Return what an attempt was created with."""
+        item = await self._tables.get(ATTEMPTS.name, {"verification_id": verification_id, "attempt": attempt})
+        return _attempt(item) if item else None
+
+    async def open(self, verification_id: str) -> Verification:
+        """Note that the person looks at the page. Raises ConditionFailedError unless it was ``prompted``."""
+        return await self._move(verification_id, {"state": State.OPENED}, {"state": [State.PROMPTED]})
+
+    async def begin(self, attempt: Attempt) -> None:
+        """Write the attempt and move to ``session_created``. Raises ConditionFailedError when another was first."""
+        move = Update(
+            VERIFICATIONS.name,
+            {"verification_id": attempt.verification_id},
+            {"state": State.SESSION_CREATED, "attempt": attempt.attempt},
+            when={"state": list(OPEN), "attempt": [attempt.attempt - 1], "ended_attempt": [attempt.attempt - 1]},
+        )
+        await self._tables.transact([Put(ATTEMPTS.name, _item(attempt), unless_exists="verification_id"), move])
+
+    async def capture(self, verification_id: str, attempt: int) -> Verification:
+        """Note the page's "done". Raises ConditionFailedError unless that attempt's session was running."""
+        return await self._move(
+            verification_id,
+            {"state": State.CAPTURED},
+            {"state": [State.SESSION_CREATED, State.CAPTURED], "attempt": [attempt]},
+        )
+
+    async def end_attempt(self, verification_id: str, attempt: int, *, trouble: bool) -> Verification:
+        """Note that an attempt came to nothing; ``trouble``: for a reason that is not the person's.
+
+        Raises ConditionFailedError when it is not the newest one or all is decided.
+        """
+        return await self._move(
+            verification_id,
+            {"state": State.OPENED, "ended_attempt": attempt, "trouble": trouble},
+            {"state": [State.SESSION_CREATED, State.CAPTURED], "attempt": [attempt], "ended_attempt": [attempt - 1]},
+        )
+
+    async def decide(
+        self, verification: Verification, outcome: Outcome, now: datetime, attempt: Attempt | None = None
+    ) -> Verification:
+        """Decide once: return the record with the outcome that holds, this one or an earlier one.
+
+        With an ``attempt`` the verdict is keyed by the provider's session as well, so that no session decides twice.
+        Raises ConditionFailedError when that session has decided another verification.
+        """
+        verification_id = verification.verification_id
+        moment = int(now.timestamp())
+        values: dict[str, Value] = {"state": State.DECIDED, "outcome": outcome, "decided_at": moment}
+        when: dict[str, Sequence[Value]] = {"state": list(OPEN)}
+        try:
+            if attempt is None:
+                return await self._move(verification_id, values, when)
+            verdict: Item = {
+                "provider_session_id": attempt.provider_session_id,
+                "verification_id": verification_id,
+                "outcome": outcome,
+                "decided_at": moment,
+                "forget_at": moment + FORGET_AFTER_SECONDS,
+            }
+            await self._tables.transact(
+                [
+                    Put(VERDICTS.name, verdict, unless_exists="provider_session_id"),
+                    Update(VERIFICATIONS.name, {"verification_id": verification_id}, values, when),
+                ]
+            )
+        except ConditionFailedError:
+            settled = await self.get(verification_id)
+            if settled is None or settled.state not in ENDED:
+                raise
+            return settled  # decided before: what was decided then holds
+        return replace(verification, state=State.DECIDED, outcome=outcome, decided_at=moment)
+
+    async def announced(self, verification_id: str) -> None:
+        """Note that everybody was told."""
+        try:
+            await self._move(verification_id, {"state": State.ANNOUNCED}, {"state": [State.DECIDED]})
+        except ConditionFailedError:
+            return  # noted before
+
+    async def _move(self, verification_id: str, values: Item, when: Mapping[str, Sequence[Value]]) -> Verification:
+        return _verification(
+            await self._tables.update(Update(VERIFICATIONS.name, {"verification_id": verification_id}, values, when))
+        )
+
+
+def now_utc() -> datetime:
+    """Return the present time, aware."""
+    return datetime.now(UTC)
