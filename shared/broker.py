@@ -118,7 +118,9 @@ class Publisher:
         topics: list[str] = []
         try:
             for topic, key, value, headers in records:
-                waiting.append(await self._producer.send(topic, value, key=key, headers=list(headers)))
+                # The client refuses a record with neither key nor value, which other publishers may write.
+                key_bytes = b"" if key is None and value is None else key
+                waiting.append(await self._producer.send(topic, value, key=key_bytes, headers=list(headers)))
                 topics.append(topic)
             for acknowledged in waiting:
                 await acknowledged

@@ -90,7 +90,10 @@ def _structured(value: bytes) -> CloudEvent:
         except (binascii.Error, TypeError, ValueError) as error:
             raise CloudEventError("data_base64 is no base64") from error
     else:
-        data = orjson.dumps(document.get("data"))
+        try:
+            data = orjson.dumps(document.get("data"))
+        except orjson.JSONEncodeError as error:  # orjson reads deeper nesting than it writes
+            raise CloudEventError(f"data cannot be written again: {error}") from error
     attributes = {name: text for name, text in document.items() if isinstance(text, str)}
     return _event(attributes, data, attributes.get("datacontenttype", "application/json"))
 
@@ -107,6 +110,8 @@ def _event(attributes: dict[str, str], data: bytes, content_type: str) -> CloudE
             time = datetime.fromisoformat(attributes["time"])
         except ValueError as error:
             raise CloudEventError("attribute time is no RFC 3339 time") from error
+        if time.tzinfo is None:
+            raise CloudEventError("attribute time names no time zone")
     return CloudEvent(
         id=attributes["id"],
         source=attributes["source"],

@@ -17,16 +17,10 @@ import orjson
 
 from shared.canonical import NotCanonicalError, canonical_bytes
 from shared.domain_names import domain_name
+from shared.generation import Generation
 from shared.keys import PublicKey, SigningKey, sha256_hex, verify_signature
 
 ANONYMOUS: Final = "Anonymous"
-
-
-class Generation(StrEnum):
-    """Which generation of the protocol a message speaks."""
-
-    NLWEB = "nlweb"
-    POLLYWEB = "pollyweb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +179,10 @@ def seal(
         raise EnvelopeError(EnvelopeProblem.SCHEMA, "Body", str(error)) from error
     message["Hash"] = sha256_hex(canonical)
     message["Signature"] = base64.b64encode(key.sign(canonical)).decode()
-    return orjson.dumps(message)
+    try:
+        return orjson.dumps(message)
+    except orjson.JSONEncodeError as error:  # an integer beyond 64 bits, or nesting that orjson does not write
+        raise EnvelopeError(EnvelopeProblem.SCHEMA, "Body", f"cannot be written: {error}") from error
 
 
 def _member(parent: Mapping[str, Any], name: str, kind: type, prefix: str = "") -> Any:

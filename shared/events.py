@@ -7,14 +7,14 @@ understands a newer writer. Nothing biometric and no score is ever in an event.
 
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from shared.domain_names import DomainName
-from shared.envelope import Generation
+from shared.generation import Generation
 
 # Names every id that is derived: the same step of the same thing has the same id wherever it is made.
 _NAMESPACE: Final = uuid.UUID("3f5a2f3e-6d0b-5c50-9d9a-6a1d8e6f3c11")
@@ -219,4 +219,4 @@ def event_id(data: EventData, *step: str) -> str:
 
 def utc_text(moment: datetime) -> str:
     """Return an aware time as the protocol writes it: UTC, milliseconds, ``Z``."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"

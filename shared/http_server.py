@@ -28,7 +28,9 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 application,
+                interface="asgi3",
                 http="httptools",
+                proxy_headers=False,
                 ws="none",
                 lifespan="off",
                 access_log=False,

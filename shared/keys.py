@@ -4,7 +4,6 @@ RSA signs with PKCS#1 v1.5 and SHA-256, Ed25519 signs the plain bytes (protocol 
 """
 
 import base64
-import binascii
 import hashlib
 import re
 from dataclasses import dataclass
@@ -62,7 +61,7 @@ def parse_key_record(record: str) -> PublicKey:
         raise KeyRecordError(KeyProblem.REVOKED, "tag p is empty: the key is revoked")
     try:
         material = base64.b64decode(encoded, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error is one, what is not ASCII another
         raise KeyRecordError(KeyProblem.MALFORMED, "tag p is no base64") from error
     match tags.get("k", "rsa"):
         case "rsa":

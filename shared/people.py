@@ -5,15 +5,7 @@ from datetime import UTC, datetime
 
 from shared.stores import Item, Put, Tables
 from shared.tables import LOCATORS, PERSONS
-
-
-@dataclass(frozen=True, slots=True)
-class LegalPhoto:
-    """One version of a person's legal photo in S3, pinned by its version and its SHA-256 (hex)."""
-
-    key: str
-    version: str
-    sha256: str
+from shared.verification import LegalPhoto
 
 
 @dataclass(frozen=True, slots=True)

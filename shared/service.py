@@ -6,6 +6,7 @@ that loses nothing: readers and requests end first, the producer last.
 """
 
 import asyncio
+import ctypes
 import gc
 import logging
 import time
@@ -41,6 +42,15 @@ _MAX_RECORDS = 500
 T = TypeVar("T")
 
 
+class _Broker(KafkaBroker):
+    """Starts all subscribers at once: one after the other, each would wait for its group in turn."""
+
+    async def start(self) -> None:
+        await self.connect()
+        await asyncio.gather(*(subscriber.start() for subscriber in self.subscribers))
+        self.running = True
+
+
 class Reader(Protocol):
     """What reads topics: a Consuming, or the delayer."""
 
@@ -64,15 +74,20 @@ class Reader(Protocol):
 
 
 class Service:
-    """One service process. Build it with its parts, then ``await run()``."""
+    """One service process. Build it with its parts, then ``await run()``.
 
-    def __init__(self, name: str, settings: Settings, *, tables: Sequence[TableSpec] = ()) -> None:
+    ``tables`` must exist before it starts; ``uses`` names the AWS services that it calls beside them.
+    """
+
+    def __init__(
+        self, name: str, settings: Settings, *, tables: Sequence[TableSpec] = (), uses: Sequence[str] = ()
+    ) -> None:
         self.name = name
         self.settings = settings
         self.publisher = Publisher(settings, source=f"//{settings.domain}/{name}")
         self.aws = Aws(settings)
         self.tables = Tables(self.aws, settings)
-        self.broker = KafkaBroker(
+        self.broker = _Broker(
             settings.kafka_bootstrap,
             consumer_only=True,  # publishing has one producer with settings of its own, see shared.broker
             apply_types=False,  # records are decoded one by one, so that a bad one is put aside alone
@@ -97,9 +112,11 @@ class Service:
             after_shutdown=[self._stop],
         )
         self._needs = tables
+        self._uses = (*uses, *(["dynamodb"] if tables else []))
         self._readers: list[tuple[Reader, Any]] = []
         self._before_start: list[Callable[[], Awaitable[Any]]] = []
         self._after_stop: list[Callable[[], Awaitable[None]]] = []
+        self._listen: Callable[[], HttpServer] | None = None
         self._public: HttpServer | None = None
         self._ops: HttpServer | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -142,11 +159,15 @@ class Service:
     def writes(self, *events: type[EventData]) -> None:
         """Declare what the service publishes, for the AsyncAPI document."""
         for event in events:
-            self.broker.publisher(event.topic, schema=event, title=f"{event.topic}", description=event.__doc__)
+            self.broker.publisher(
+                event.topic, schema=event, title=f"{event.topic}.published", description=event.__doc__
+            )
 
     def serve(self, application: Any, host: str, port: int, *, variable: str) -> None:
         """Add the public HTTP server."""
-        self._public = HttpServer(application, host, port, variable=variable, drain_seconds=self.settings.drain_seconds)
+        self._listen = partial(
+            HttpServer, application, host, port, variable=variable, drain_seconds=self.settings.drain_seconds
+        )
 
     def before_start(self, work: Callable[[], Awaitable[Any]]) -> None:
         """Add what must have worked before the first record is read; tried again while a part is unavailable."""
@@ -165,13 +186,15 @@ class Service:
         self._ops = HttpServer(
             self._operate, settings.ops_host, settings.ops_port, variable="FACESCAN_OPS_PORT", drain_seconds=1
         )
+        # Bound before anything else, so that a taken port is the first thing said; answered when all is ready.
+        self._public = self._listen() if self._listen is not None else None
         await self._ops.start()
         await self.app.run()
         if self.publisher.fatal.is_set():
             raise UnavailableError("the producer lost its sequence and cannot go on: start again")
 
     async def _start(self) -> None:
-        await self._until_there(self.publisher.start)
+        await asyncio.gather(self._until_there(self.publisher.start), asyncio.to_thread(self.aws.warm, *self._uses))
         if self._needs:
             missing = await self._until_there(lambda: self.tables.missing([spec.name for spec in self._needs]))
             if missing:
@@ -196,9 +219,7 @@ class Service:
         self._watching = asyncio.create_task(self._watch(), name="watch")
         if self._public is not None:
             await self._public.start()
-        # What was imported stays: the collector need not look at it again, and its pages stay as they are.
-        gc.collect()
-        gc.freeze()
+        _settle_memory()
         self._ready = True
         log.info("started", extra={"version": VERSION, "http": self._public and self._public.address})
 
@@ -291,6 +312,16 @@ class Service:
         headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _settle_memory() -> None:
+    """Give back what only the start needed, and spare the collector what stays for ever."""
+    gc.collect()
+    gc.freeze()
+    # glibc keeps what imports and service models left free; elsewhere there is nothing to trim.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class _NoConsumer:

@@ -102,22 +102,27 @@ S = TypeVar("S", bound=BaseSettings)
 
 def load(model: type[S], environ: Mapping[str, str] | None = None) -> S:
     """Read ``model`` from the environment. Raises ConfigurationError in one line that names each wrong variable."""
-    values = None if environ is None else {
+    values = {} if environ is None else {
         name.removeprefix(PREFIX).lower(): value for name, value in environ.items() if name.startswith(PREFIX)
     }  # fmt: skip
+    # Beside a given environment the process's own must not count: no variable has this prefix.
+    prefix = PREFIX if environ is None else "="
     try:
-        return model() if values is None else model.model_validate(values)
+        return model(_env_prefix=prefix, **values)  # type: ignore[arg-type] # texts, which the model turns into values
     except ValidationError as error:
-        raise ConfigurationError("; ".join(_problem(detail) for detail in error.errors(include_url=False))) from None
+        problems = error.errors(include_url=False)
+        raise ConfigurationError(
+            "; ".join(_problem(detail, os.environ if environ is None else environ) for detail in problems)
+        ) from None
 
 
-def _problem(detail: Mapping[str, object]) -> str:
+def _problem(detail: Mapping[str, object], environ: Mapping[str, str]) -> str:
     location = detail["loc"]
     names = location if isinstance(location, tuple) else (location,)
     variable = PREFIX + "_".join(str(part) for part in names).upper() if names else "settings"
     if detail["type"] == "missing":
         return f"{variable} is not set"
     message = str(detail["msg"]).removeprefix("Value error, ")
-    given = os.environ.get(variable)
+    given = environ.get(variable)
     secret = any(word in variable for word in ("SECRET", "KEY", "TOKEN", "PASSWORD"))
     return f"{variable}: {message}" + (f" (it is {given[:80]!r})" if given is not None and not secret else "")

@@ -11,17 +11,17 @@ from services.async_post.sender import GROUP as SENDER_GROUP
 from services.async_post.sender import Sender, lane
 from services.async_post.settings import AsyncPostSettings
 from services.async_post.signer import Signer
+from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
 from shared.events import PostRequested, PostSettled, PostSigned
 from shared.service import Service
-from shared.verifications import now_utc
 
 SETTINGS = AsyncPostSettings
 
 
 def build(settings: AsyncPostSettings) -> Service:
     """Put Async Post together: signer, sender, and the delayer that everybody's waiting records come back by."""
-    service = Service("async_post", settings)
+    service = Service("async_post", settings, uses=["secretsmanager"])
     keys = KeyRing(service.aws, settings.signing_secret)
     signer = Signer(domain=settings.domain, keys=keys, publisher=service.publisher, clock=now_utc)
     folder = settings.development_connect_to

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import orjson
 
-from shared.envelope import Generation, inbox_host
+from shared.envelope import inbox_host
+from shared.generation import Generation
 
 log = logging.getLogger(__name__)
 

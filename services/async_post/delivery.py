@@ -8,8 +8,8 @@ import aiohttp
 
 from services.async_post.connect_to import ConnectTo, Destinations
 from services.async_post.domain import Answer
-from shared.envelope import Generation
-from shared.verifications import now_utc
+from shared.clock import now_utc
+from shared.generation import Generation
 
 # What is read of an answer, so that the connection can be used again; nobody needs its contents.
 _MOST_ANSWER_BYTES: Final = 64 * 1024

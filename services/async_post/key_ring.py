@@ -26,6 +26,7 @@ class KeyRing:
         """Return the key, read once. Raises ConfigurationError naming the secret, UnavailableError for an outage."""
         if self._key is None:
             self._key = self._parse(await self._read())
+            self._aws.let_go()
             log.info("signing key loaded", extra={"selector": self._key.selector})
         return self._key
 

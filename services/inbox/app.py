@@ -9,11 +9,11 @@ from services.inbox.resolver import CachingResolver, ValidatingResolver
 from services.inbox.router import Router, decode_accepted
 from services.inbox.settings import InboxSettings
 from services.inbox.subjects import SUBJECTS
+from shared.clock import now_utc
 from shared.consuming import Consuming
 from shared.events import INBOX_ACCEPTED_TOPIC, VerificationRequested
 from shared.service import Service
 from shared.tables import CLAIMS
-from shared.verifications import now_utc
 
 SETTINGS = InboxSettings
 

@@ -6,19 +6,20 @@ from services.session.prompting import Prompting
 from services.session.scan_page import ScanPage
 from services.session.settings import SessionSettings
 from services.session.tokens import Tokens
+from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
 from shared.events import CaptureCompleted, DeadlinePassed, PostRequested, SessionCreated, VerificationRequested
 from shared.people import People
 from shared.service import Service
 from shared.tables import ATTEMPTS, LOCATORS, PERSONS, VERIFICATIONS
-from shared.verifications import Verifications, now_utc
+from shared.verifications import Verifications
 
 SETTINGS = SessionSettings
 
 
 def build(settings: SessionSettings) -> Service:
     """Put the session service together."""
-    service = Service("session", settings, tables=[LOCATORS, PERSONS, VERIFICATIONS, ATTEMPTS])
+    service = Service("session", settings, tables=[LOCATORS, PERSONS, VERIFICATIONS, ATTEMPTS], uses=["rekognition"])
     verifications = Verifications(service.tables)
     tokens = Tokens(settings.scan_token_secret.get_secret_value())
     prompting = Prompting(

@@ -11,7 +11,8 @@ from shared.broker import Publisher
 from shared.delays import publish_at
 from shared.events import CaptureCompleted, DeadlinePassed, SessionCreated
 from shared.stores import ConditionFailedError
-from shared.verifications import Attempt, State, Verification, Verifications
+from shared.verification import Attempt, State, Verification
+from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
 

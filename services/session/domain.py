@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.verifications import ENDED, State, Verification
+from shared.verification import ENDED, State, Verification
 
 
 class Screen(StrEnum):

@@ -9,11 +9,12 @@ from services.session.tokens import Tokens
 from shared.broker import Publisher
 from shared.consuming import Received
 from shared.delays import publish_at
-from shared.envelope import Generation
 from shared.events import DeadlinePassed, PostRequested, VerificationRequested, derived_id, utc_text
+from shared.generation import Generation
 from shared.people import People
 from shared.telemetry import current_traceparent
-from shared.verifications import ENDED, FORGET_AFTER_SECONDS, State, Verification, Verifications
+from shared.verification import ENDED, FORGET_AFTER_SECONDS, State, Verification
+from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from services.session.tokens import Tokens
 from shared.errors import UnavailableError
 from shared.stores import ConditionFailedError
 from shared.telemetry import SpanKind, span
-from shared.verifications import State, Verification, Verifications
+from shared.verification import State, Verification
+from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
 

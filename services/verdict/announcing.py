@@ -5,9 +5,10 @@ import logging
 from datetime import UTC, datetime
 
 from shared.broker import Publisher
-from shared.envelope import Generation
 from shared.events import Outcome, PostRequested, VerdictReached, derived_id
-from shared.verifications import State, Verification, Verifications
+from shared.generation import Generation
+from shared.verification import State, Verification
+from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
 

@@ -6,18 +6,19 @@ from services.verdict.evidence import EvidenceStore
 from services.verdict.handlers import Verdicts
 from services.verdict.results import RekognitionResults
 from services.verdict.settings import VerdictSettings
+from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
 from shared.events import CaptureCompleted, DeadlinePassed, PostRequested, VerdictReached
 from shared.service import Service
 from shared.tables import ATTEMPTS, VERDICTS, VERIFICATIONS
-from shared.verifications import Verifications, now_utc
+from shared.verifications import Verifications
 
 SETTINGS = VerdictSettings
 
 
 def build(settings: VerdictSettings) -> Service:
     """Put the verdict service together."""
-    service = Service("verdict", settings, tables=[VERIFICATIONS, ATTEMPTS, VERDICTS])
+    service = Service("verdict", settings, tables=[VERIFICATIONS, ATTEMPTS, VERDICTS], uses=["s3", "rekognition"])
     verifications = Verifications(service.tables)
     verdicts = Verdicts(
         verifications=verifications,

@@ -6,8 +6,8 @@ from typing import Final, Protocol
 from services.verdict.domain import Match
 from services.verdict.evidence import Picture
 from shared.errors import UnavailableError
-from shared.people import LegalPhoto
 from shared.stores import Aws, ServiceError
+from shared.verification import LegalPhoto
 
 log = logging.getLogger(__name__)
 

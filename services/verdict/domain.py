@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.events import Outcome
-from shared.verifications import Verification
+from shared.verification import Verification
 
 
 class SessionStatus(StrEnum):

@@ -10,7 +10,7 @@ from typing import Final
 from services.verdict.domain import Result, SessionStatus
 from shared.stores import Aws, ServiceError
 from shared.tables import EVIDENCE_PREFIX
-from shared.verifications import Attempt
+from shared.verification import Attempt
 
 _ABSENT: Final = {"NoSuchKey", "404", "NotFound"}
 

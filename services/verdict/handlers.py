@@ -15,7 +15,8 @@ from shared.consuming import Received
 from shared.errors import RetryLaterError, UnavailableError, UnprocessableError
 from shared.events import CaptureCompleted, DeadlinePassed, Outcome
 from shared.stores import ConditionFailedError
-from shared.verifications import ENDED, Attempt, State, Verification, Verifications
+from shared.verification import ENDED, Attempt, State, Verification
+from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
 

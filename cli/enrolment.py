@@ -1,0 +1,98 @@
+"""Registering a person: one face on the photo, the photo in S3, the person and a locator in the tables."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from shared.errors import ConfigurationError
+from shared.keys import sha256_hex
+from shared.people import People, Person
+from shared.settings import StoreSettings
+from shared.stores import Aws, ConditionFailedError, ServiceError
+from shared.verification import LegalPhoto
+
+# What DetectFaces and CompareFaces take as bytes (Amazon Rekognition, "Guidelines and quotas").
+_MOST_BYTES: Final = 5 * 1024 * 1024
+_LOCATOR_BYTES: Final = 17
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A locator and the person that it leads to."""
+
+    locator: str
+    person: Person
+    expires_at: datetime
+
+
+def new_locator() -> str:
+    """Return an opaque locator of more than 128 random bits, URL-safe, that no shell takes for an option."""
+    while (locator := secrets.token_urlsafe(_LOCATOR_BYTES))[0] in "-_":
+        pass
+    return locator
+
+
+class Enrolment:
+    """Registers persons."""
+
+    def __init__(self, aws: Aws, people: People, settings: StoreSettings) -> None:
+        self._aws = aws
+        self._people = people
+        self._bucket = settings.bucket
+
+    async def enrol(
+        self,
+        *,
+        person: str,
+        photo: bytes,
+        photo_name: str,
+        wallet_domain: str,
+        wallet_id: str,
+        locator: str,
+        expires_at: datetime,
+    ) -> Enrolled:
+        """Register a person, or replace what was known, and make ``locator`` lead there until ``expires_at`` (aware).
+
+        ``photo`` is a PNG or JPEG with exactly one face; ``photo_name`` names it in errors. Raises ConfigurationError
+        for what the caller must change, UnavailableError for an outage.
+        """
+        await self._check_one_face(photo, photo_name)
+        key = f"persons/{person}/legal-photo"
+        stored = await self._aws.call(
+            "s3.PutObject", self._aws.client("s3").put_object, Bucket=self._bucket, Key=key, Body=photo
+        )
+        version = stored.get("VersionId")
+        if not version:
+            raise ConfigurationError(f"bucket {self._bucket} is not versioned; make it with: facescan tables create")
+        registered = Person(person, wallet_domain, wallet_id, LegalPhoto(key, version, sha256_hex(photo)))
+        await self._people.save(registered)
+        try:
+            await self._people.issue(locator, person, expires_at)
+        except ConditionFailedError as error:
+            raise ConfigurationError(
+                f"--locator: {locator} is in use already; leave it out to get a new one"
+            ) from error
+        return Enrolled(locator, registered, expires_at)
+
+    async def _check_one_face(self, photo: bytes, name: str) -> None:
+        if not photo:
+            raise ConfigurationError(f"{name}: the file is empty")
+        if len(photo) > _MOST_BYTES:
+            raise ConfigurationError(f"{name}: {len(photo)} bytes are more than the {_MOST_BYTES} that are taken")
+        try:
+            answer = await self._aws.call(
+                "rekognition.DetectFaces",
+                self._aws.client("rekognition").detect_faces,
+                Image={"Bytes": photo},
+                Attributes=["DEFAULT"],
+            )
+        except ServiceError as error:
+            if error.code == "InvalidImageFormatException":
+                raise ConfigurationError(f"{name}: neither a PNG nor a JPEG picture, or a damaged one") from error
+            raise
+        faces = len(answer["FaceDetails"])
+        if faces == 0:
+            raise ConfigurationError(f"{name}: no face found in the picture")
+        if faces > 1:
+            raise ConfigurationError(f"{name}: {faces} faces found in the picture; it must show the person alone")

@@ -1,0 +1,42 @@
+"""The ``facescan`` command."""
+
+import click
+
+from cli.commands import Commands
+
+
+@click.group(
+    cls=Commands,
+    lazy={
+        "demo": ("cli.demo:demo", "Six verifications at once, shown live; needs nothing else."),
+        "up": ("cli.up:up", "Run the embedded system until interrupted."),
+        "run": ("cli.run:run", "Run one service."),
+        "enrol": ("cli.enrol:enrol", "Register a person's photo and wallet; print a locator."),
+        "send": ("cli.send:send", "Sign a message and post it to an inbox."),
+        "publish": ("cli.publish:publish", "Publish an event on Kafka."),
+        "watch": ("cli.watch:watch", "Show what happens, live, from the topics."),
+        "topics": ("cli.topics:topics", "Create or list the Kafka topics."),
+        "tables": ("cli.tables:tables", "Create the DynamoDB tables and the S3 bucket."),
+    },
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Verify that a person is alive, and the owner of an identity locator.
+
+    \b
+    A first look:
+      facescan demo                 six verifications, start to end, in half a minute
+      facescan up                   the whole system on this machine; in another terminal:
+      facescan watch                what happens in it
+
+    Where Kafka, AWS and the inbox are, commands read from .facescan/system.json while `facescan up` runs in this
+    folder, else from the variables FACESCAN_* and AWS_*. Every command takes --json.
+    """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+if __name__ == "__main__":
+    main()

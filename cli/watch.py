@@ -1,0 +1,52 @@
+"""``facescan watch``: what happens, live."""
+
+import asyncio
+import json
+from datetime import datetime
+
+import click
+
+from cli.connection import kafka_address
+from cli.interruption import interruptible
+from cli.output import json_option
+from cli.timeline import Step, following
+
+
+@click.command()
+@click.argument("verification_id", required=False)
+@click.option("--from-start", is_flag=True, help="Begin with the oldest events that the topics still have.")
+@click.option("--kafka", metavar="HOST:PORT", help="The broker, when no workbench runs in this folder.")
+@json_option
+def watch(verification_id: str | None, from_start: bool, kafka: str | None, as_json: bool) -> None:
+    """Show each step of every verification, or of VERIFICATION_ID, until interrupted.
+
+    Reads the topics without a group, so it takes nothing from anybody. Never shows the body of a message or an address
+    with a token. With --json, one JSON object a line.
+
+    \b
+    Examples:
+      facescan watch
+      facescan watch --from-start --json | jq 'select(.step == "verdict.reached")'
+    """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
+    with interruptible():
+        asyncio.run(_watch(kafka_address(kafka), verification_id, from_start=from_start, as_json=as_json))
+
+
+async def _watch(bootstrap: str, verification_id: str | None, *, from_start: bool, as_json: bool) -> None:
+    before: dict[str, float] = {}
+    async with following(bootstrap, from_start=from_start) as steps:
+        async for step in steps:
+            if verification_id and step.verification_id != verification_id.lower():
+                continue
+            since = step.at - before.setdefault(step.verification_id, step.at)
+            before[step.verification_id] = step.at
+            click.echo(json.dumps(step.as_json(), ensure_ascii=False) if as_json else line(step, since))
+
+
+def line(step: Step, since_seconds: float) -> str:
+    """Return a step as text: local time, verification, milliseconds since its step before, what it was."""
+    clock = datetime.fromtimestamp(step.at).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    to = f" → {step.to}" if step.to else ""
+    return (
+        f"{clock}  {step.verification_id or '-':36}  {since_seconds * 1000:+7.0f} ms  {step.step:22} {step.detail}{to}"
+    )

@@ -1,0 +1,68 @@
+"""The environment of the workbench's processes: the whole configuration of the embedded system, in one place."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from cli.local_aws import LOCAL_ENVIRONMENT
+
+DOMAIN: Final = "id.example"
+SELECTOR: Final = "pw1"
+SIGNING_SECRET: Final = "facescan/signing-key"  # noqa: S105 - the name of a secret
+INSTANCE: Final = "workbench"
+HOST: Final = "127.0.0.1"
+# The embedded broker answers an empty fetch only when its wait is over: a short one keeps every hop short.
+_EMBEDDED_KAFKA: Final = {
+    "FACESCAN_KAFKA_FETCH_MAX_WAIT_MILLISECONDS": "10",
+    "FACESCAN_KAFKA_SESSION_TIMEOUT_SECONDS": "6",
+}
+# What a process of ours must not inherit: another system's settings and credentials.
+_OURS: Final = ("FACESCAN_", "AWS_")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Ports of the services on this machine; ``ops`` is by service."""
+
+    inbox: int
+    session: int
+    ops: Mapping[str, int]
+
+
+def base_environment() -> dict[str, str]:
+    """Return this process's environment without any setting of facescan or AWS."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+
+
+def system_environment(
+    *, kafka: str, embedded: bool, aws: str, dns: str, world: Path, ports: Ports, settings: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the environment that all services share; ``settings`` (whole names) win over everything."""
+    # Given credentials count when somebody else's AWS is used.
+    given = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    return {
+        **base_environment(),
+        **LOCAL_ENVIRONMENT,
+        **given,
+        "AWS_ENDPOINT_URL": aws,
+        "FACESCAN_DOMAIN": DOMAIN,
+        "FACESCAN_ENVIRONMENT": "development",
+        "FACESCAN_KAFKA_BOOTSTRAP": kafka,
+        "FACESCAN_INSTANCE": INSTANCE,
+        "FACESCAN_INBOX_PORT": str(ports.inbox),
+        "FACESCAN_SESSION_PORT": str(ports.session),
+        "FACESCAN_SESSION_PUBLIC_URL": f"http://{HOST}:{ports.session}",
+        "FACESCAN_SCAN_TOKEN_SECRET": secrets.token_urlsafe(32),
+        "FACESCAN_DNS_RESOLVER": dns,
+        "FACESCAN_DEVELOPMENT_CONNECT_TO": str(world),
+        **(_EMBEDDED_KAFKA if embedded else {}),
+        **settings,
+    }
+
+
+def service_environment(shared: Mapping[str, str], ports: Ports, service: str) -> dict[str, str]:
+    """Return the environment of one service."""
+    return {**shared, "FACESCAN_OPS_PORT": str(ports.ops[service])}

@@ -1,0 +1,113 @@
+"""One verification: where it can stand, and what its records hold. Pure.
+
+``requested → prompted → opened → session_created → captured → decided → announced``; a try that came to nothing leads
+back to a new ``session_created`` while time and tries are left. What an attempt was created with is written once and
+never changed: the verdict reads its subject from there, never from a page or an event.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+# How long records stay after the verification's time is over, so that a late repeat still finds what was decided.
+FORGET_AFTER_SECONDS: Final = 3 * 24 * 3600
+
+
+class State(StrEnum):
+    """Where a verification stands."""
+
+    REQUESTED = "requested"
+    PROMPTED = "prompted"
+    OPENED = "opened"
+    SESSION_CREATED = "session_created"
+    CAPTURED = "captured"
+    DECIDED = "decided"
+    ANNOUNCED = "announced"
+
+
+OPEN: Final = (State.REQUESTED, State.PROMPTED, State.OPENED, State.SESSION_CREATED, State.CAPTURED)
+ENDED: Final = (State.DECIDED, State.ANNOUNCED)
+
+
+@dataclass(frozen=True, slots=True)
+class LegalPhoto:
+    """One version of a person's legal photo in S3, pinned by its version and its SHA-256 (hex)."""
+
+    key: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The record of one verification. Times are epoch seconds; empty strings stand for what there is not."""
+
+    verification_id: str
+    state: State
+    locator: str
+    expires_at: int
+    created_at: int
+    # Who asked by message: the answer goes there. Empty when a system of ours asked by an event.
+    requester: str = ""
+    generation: str = ""
+    correlation: str = ""
+    purpose: str = ""
+    # Whose locator it is; all empty when the locator is unknown or has expired.
+    person: str = ""
+    wallet_domain: str = ""
+    wallet_id: str = ""
+    photo_key: str = ""
+    photo_version: str = ""
+    photo_sha256: str = ""
+    traceparent: str = ""
+    # What moves.
+    attempt: int = 0
+    ended_attempt: int = 0
+    trouble: bool = False
+    outcome: str = ""
+    decided_at: int = 0
+    forget_at: int = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether the locator led to a person."""
+        return bool(self.person)
+
+    @property
+    def photo(self) -> LegalPhoto:
+        """The legal photo as it was when the verification was requested."""
+        return LegalPhoto(self.photo_key, self.photo_version, self.photo_sha256)
+
+    @property
+    def attempt_open(self) -> bool:
+        """Whether the newest attempt has not come to an end."""
+        return self.attempt > self.ended_attempt
+
+    def expired(self, now: datetime) -> bool:
+        """Whether the person's time is over."""
+        return now.timestamp() >= self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The immutable record of one attempt: who is to be compared with what, in which session."""
+
+    verification_id: str
+    attempt: int
+    provider: str
+    provider_session_id: str
+    created_at: int
+    expires_at: int
+    person: str
+    photo_key: str
+    photo_version: str
+    photo_sha256: str
+    requester: str = ""
+    locator: str = ""
+    forget_at: int = 0
+
+    @property
+    def photo(self) -> LegalPhoto:
+        """The pinned legal photo."""
+        return LegalPhoto(self.photo_key, self.photo_version, self.photo_sha256)
