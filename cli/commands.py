@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
@@ -97,6 +98,8 @@ class Commands(click.Group):
     ) -> Any:
         """Run as a program: errors as one line, or as ``{"error": …}`` when ``--json`` was given, on standard error."""
         arguments = list(sys.argv[1:] if args is None else args)
+        # Libraries log what a command says in its own line; `facescan run` sets up real logs.
+        logging.getLogger().addHandler(logging.NullHandler())
         prog_name = prog_name if prog_name and complete_var else PROGRAM
         if not standalone_mode:
             return super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)

@@ -21,7 +21,7 @@ async def make_topics(bootstrap: str, *, replication: int = 1, partitions: int |
         await client.bootstrap()
         controller = client.cluster.controller
         if controller is None or controller.nodeId == _NONE:
-            before = set(client.cluster.topics())
+            before = set((await client.fetch_all_metadata()).topics())
             await client.set_topics([spec.name for spec in TOPICS])
             return [spec.name for spec in TOPICS if spec.name not in before]
     except KafkaError as error:

@@ -83,7 +83,9 @@ def _read(given: str) -> Any:
         try:
             text = sys.stdin.read() if given == "@-" else Path(given[1:]).read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"--data: {given[1:]}: cannot be read: {error}") from error
+            raise ConfigurationError(
+                f"--data: {given[1:]}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}"
+            ) from error
     try:
         return json.loads(text)
     except ValueError as error:

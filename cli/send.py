@@ -15,7 +15,7 @@ import click
 from cli.connection import inbox_url
 from cli.output import emit, json_option
 from shared.envelope import EnvelopeError, parse, seal
-from shared.errors import ConfigurationError, FacescanError, UnavailableError
+from shared.errors import ConfigurationError, UnavailableError
 from shared.generation import Generation
 from shared.keys import KeyRecordError, SigningKey
 
@@ -136,7 +136,9 @@ def _from_file(path: Path) -> dict[str, Any]:
     try:
         members = _object(str(path), path.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error}") from error
+        raise ConfigurationError(
+            f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}"
+        ) from error
     if unknown := [name for name in members if name not in _MEMBERS]:
         raise ConfigurationError(f"{path}: {unknown[0]}: no such member; there are {', '.join(_MEMBERS)}")
     if not isinstance(members.get("Body", {}), dict):
@@ -157,8 +159,12 @@ def _object(where: str, text: str) -> dict[str, Any]:
 def _read_key(path: Path, selector: str) -> SigningKey:
     try:
         return SigningKey.from_pem(selector, path.read_text())
-    except (OSError, UnicodeDecodeError, KeyRecordError) as error:
-        raise ConfigurationError(f"{path}: {error}") from (error if isinstance(error, FacescanError) else None)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except (UnicodeDecodeError, KeyRecordError) as error:
+        # Without the cause: it may hold what the file holds.
+        reason = str(error) if isinstance(error, KeyRecordError) else "not a private key in PEM"
+        raise ConfigurationError(f"{path}: {reason}") from None
 
 
 def _url(text: str) -> str:

@@ -75,7 +75,8 @@ async def _partitions(bootstrap: str) -> dict[str, int]:
     client = AIOKafkaClient(bootstrap_servers=bootstrap)
     try:
         await client.bootstrap()
-        return {name: len(client.cluster.partitions_for_topic(name) or ()) for name in client.cluster.topics()}
+        cluster = await client.fetch_all_metadata()
+        return {name: len(cluster.partitions_for_topic(name) or ()) for name in cluster.topics()}
     except KafkaError as error:
         raise UnavailableError(f"Kafka at {bootstrap} does not answer: {type(error).__name__}") from error
     finally:

@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from cli.interruption import interruptible
+from cli.interruption import Interruptible
 from cli.output import json_option
 from cli.settings_known import known_variables
 from cli.system_file import DEFAULT_DIRECTORY, FILE_NAME
@@ -66,7 +66,7 @@ def up(directory: Path, kafka: str | None, aws: str | None, settings: dict[str, 
     report = (lambda _: None) if as_json else click.echo
     workbench = Workbench(directory, kafka=kafka, aws=aws, settings=settings, report=report)
     why = None
-    with interruptible() as interrupted:
+    with Interruptible() as interrupted:
         try:
             workbench.start()
             path = workbench.directory / FILE_NAME

@@ -7,7 +7,7 @@ from datetime import datetime
 import click
 
 from cli.connection import kafka_address
-from cli.interruption import interruptible
+from cli.interruption import Interruptible
 from cli.output import json_option
 from cli.timeline import Step, following
 
@@ -28,7 +28,7 @@ def watch(verification_id: str | None, from_start: bool, kafka: str | None, as_j
       facescan watch
       facescan watch --from-start --json | jq 'select(.step == "verdict.reached")'
     """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
-    with interruptible():
+    with Interruptible():
         asyncio.run(_watch(kafka_address(kafka), verification_id, from_start=from_start, as_json=as_json))
 
 

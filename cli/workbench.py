@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from cli.embedded_topics import make_topics
 from cli.local_aws import LocalAws
 from cli.ports import free_ports
@@ -22,11 +24,18 @@ from cli.run import SERVICES
 from cli.signing_key import give_signing_key
 from cli.supervisor import Child, Supervisor
 from cli.system_file import FILE_NAME, System
-from cli.workbench_environment import DOMAIN, HOST, Ports, base_environment, service_environment, system_environment
+from cli.workbench_environment import (
+    DOMAIN,
+    HOST,
+    Ports,
+    base_environment,
+    service_environment,
+    system_environment,
+    verification_seconds,
+)
 from emulators.certificates import make_authority
 from shared.errors import ConfigurationError, UnavailableError
 from shared.settings import StoreSettings, load
-from shared.stores import Aws
 from shared.tables import create_tables
 
 EMULATORS: Final = ("kafka", "aws", "dns")
@@ -103,6 +112,7 @@ class Workbench:
             kafka=kafka,
             embedded=self._kafka is None,
             aws=aws,
+            own_aws=self._aws is None,
             dns=dns,
             world=self.world,
             ports=ports,
@@ -125,7 +135,7 @@ class Workbench:
             emulators=self._pids(EMULATORS),
             log_dir=str(self._logs),
             pid=os.getpid(),
-            verification_seconds=float(shared.get("FACESCAN_VERIFICATION_SECONDS", "600")),
+            verification_seconds=verification_seconds(shared),
         )
         for service in SERVICES:
             self.wait_ready(service)
@@ -212,11 +222,15 @@ class Workbench:
 
     def _prepare(self, kafka: str, aws_url: str, inbox: str, shared: Mapping[str, str]) -> None:
         stores = load(StoreSettings, shared)
-        aws = LocalAws(stores, aws_url) if self._aws is None else Aws(stores)
-        give_signing_key(aws, self.world, shared, inbox)
+        aws = LocalAws(stores, aws_url, shared)
         topics = asyncio.run(make_topics(kafka))
-        tables = create_tables(aws, stores)
-        aws.close()
+        try:
+            give_signing_key(aws, self.world, shared, inbox)
+            tables = create_tables(aws, stores)
+        except (BotoCoreError, ClientError) as error:
+            raise UnavailableError(f"AWS at {aws_url}: {error}") from error
+        finally:
+            aws.close()
         self._step(f"{len(topics)} topics and {len(tables)} tables created; {DOMAIN} has a key")
 
     def _child(self, service: str, environment: Mapping[str, str]) -> Child:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from cli.local_aws import LOCAL_ENVIRONMENT
+from shared.errors import ConfigurationError
 
 DOMAIN: Final = "id.example"
 SELECTOR: Final = "pw1"
@@ -19,6 +20,8 @@ _EMBEDDED_KAFKA: Final = {
     "FACESCAN_KAFKA_FETCH_MAX_WAIT_MILLISECONDS": "10",
     "FACESCAN_KAFKA_SESSION_TIMEOUT_SECONDS": "6",
 }
+_VERIFICATION_SECONDS: Final = "FACESCAN_VERIFICATION_SECONDS"
+_DEFAULT_VERIFICATION_SECONDS: Final = "600"  # as in services.session.settings
 # What a process of ours must not inherit: another system's settings and credentials.
 _OURS: Final = ("FACESCAN_", "AWS_")
 
@@ -33,16 +36,29 @@ class Ports:
 
 
 def base_environment() -> dict[str, str]:
-    """Return this process's environment without any setting of facescan or AWS."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    """Return this process's environment without any setting of facescan or AWS, and no proxy for this machine."""
+    direct = ",".join(filter(None, ("127.0.0.1,localhost", os.environ.get("no_proxy") or os.environ.get("NO_PROXY"))))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    return {**kept, "NO_PROXY": direct, "no_proxy": direct}
 
 
 def system_environment(
-    *, kafka: str, embedded: bool, aws: str, dns: str, world: Path, ports: Ports, settings: Mapping[str, str]
+    *,
+    kafka: str,
+    embedded: bool,
+    aws: str,
+    own_aws: bool,
+    dns: str,
+    world: Path,
+    ports: Ports,
+    settings: Mapping[str, str],
 ) -> dict[str, str]:
-    """Return the environment that all services share; ``settings`` (whole names) win over everything."""
-    # Given credentials count when somebody else's AWS is used.
-    given = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    """Return the environment that all services share; ``settings`` (whole names) win over everything.
+
+    ``embedded`` and ``own_aws`` say whether the embedded broker and the emulated AWS are used; with another AWS the
+    caller's credentials count.
+    """
+    given = {} if own_aws else {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     return {
         **base_environment(),
         **LOCAL_ENVIRONMENT,
@@ -61,6 +77,15 @@ def system_environment(
         **(_EMBEDDED_KAFKA if embedded else {}),
         **settings,
     }
+
+
+def verification_seconds(environment: Mapping[str, str]) -> float:
+    """Return how long the services give a person. Raises ConfigurationError when the variable holds no number."""
+    text = environment.get(_VERIFICATION_SECONDS, _DEFAULT_VERIFICATION_SECONDS)
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigurationError(f"{_VERIFICATION_SECONDS}: {text!r} is no number") from error
 
 
 def service_environment(shared: Mapping[str, str], ports: Ports, service: str) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 _MOST_REDIRECTS = 5
 _MOST_PAGE_BYTES = 1024 * 1024
 _TIMEOUT_SECONDS = 30.0
+# How long a person presses reload when the page does not come, and how often.
+_PATIENCE_SECONDS = 20.0
+_AGAIN_SECONDS = 0.5
 
 
 class PageError(RuntimeError):
@@ -79,7 +84,8 @@ def read_page(url: str, html: str) -> Page:
 class Browser:
     """One person's browser window: cookies live as long as it is open."""
 
-    def __init__(self, first_url: str) -> None:
+    def __init__(self, first_url: str, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+        self._patience_seconds = patience_seconds
         parts = urlsplit(first_url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise PageError(f"{first_url!r} is no http(s) address")
@@ -113,12 +119,29 @@ class Browser:
             headers = {"Accept": "text/html"}
             if body is not None:
                 headers |= {"Content-Type": "application/x-www-form-urlencoded", "Origin": self._origin}
-            async with self._session.request(method, url, data=body, headers=headers, allow_redirects=False) as answer:
-                if answer.status in {301, 302, 303} and "Location" in answer.headers:
-                    method, body, url = "GET", None, urljoin(url, answer.headers["Location"])
-                    continue
-                if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
-                    raise PageError(f"{method} of the page answered {answer.status}")
-                html = (await answer.content.read(_MOST_PAGE_BYTES)).decode("utf-8", "replace")
+            status, location, html = await self._patiently(method, url, body, headers)
+            if status in {301, 302, 303} and location is not None:
+                method, body, url = "GET", None, urljoin(url, location)
+                continue
+            if status != 200:  # noqa: PLR2004 - HTTP's OK
+                raise PageError(f"{method} of the page answered {status}")
             return read_page(url, html)
         raise PageError("the page redirects without end")
+
+    async def _patiently(
+        self, method: str, url: str, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, str | None, str]:
+        """Status, Location and text; a page that does not come, or says 503, is asked for again, as a person would."""
+        until = time.monotonic() + self._patience_seconds
+        while True:
+            try:
+                async with self._session.request(
+                    method, url, data=body, headers=headers, allow_redirects=False
+                ) as answer:
+                    if answer.status != 503 or time.monotonic() > until:  # noqa: PLR2004 - Service Unavailable
+                        html = (await answer.content.read(_MOST_PAGE_BYTES)).decode("utf-8", "replace")
+                        return answer.status, answer.headers.get("Location"), html
+            except (aiohttp.ClientConnectionError, ConnectionError):
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(_AGAIN_SECONDS)

@@ -40,6 +40,7 @@ GROUP_HEADER: Final = "facescan_group"
 
 # What waits between two tries of a record that met a bug: long enough for a deploy to be rolled back.
 BUG_DELAYS_SECONDS: Final = (1.0, 5.0, 30.0, 300.0)
+_ATTEMPT_DIGITS: Final = 6
 _FIRST_BACKOFF_SECONDS: Final = 0.1
 _LONGEST_BACKOFF_SECONDS: Final = 5.0
 
@@ -135,6 +136,7 @@ class Consuming(Generic[D]):
         self._committer: asyncio.Task[None] | None = None
         self._epoch = 0
         self._draining = False
+        self._stopped = False
         self._waiting_for_part = 0
         self.listener = _Rebalances(self)
         self.assigned = False
@@ -148,11 +150,11 @@ class Consuming(Generic[D]):
 
     async def stop(self) -> None:
         """Finish what is in flight, within the drain time, and commit it; what is not finished is read again."""
+        self._stopped = True
         await self._drain()
         if self._committer is not None:
             self._committer.cancel()
         await self.commit()
-        self._draining = True
 
     async def take(self, records: Sequence[Any]) -> None:
         """Take a fetch of records; returns when each has a place, so that a full house stops the fetching."""
@@ -172,7 +174,7 @@ class Consuming(Generic[D]):
             try:
                 event = parse_record(record.headers, record.value)
                 received = Received(self._decode(event), event, record, _attempt(headers))
-            except (CloudEventError, UnprocessableError) as error:
+            except Exception as error:  # noqa: BLE001 - an escape would skip all records of the fetch after this one
                 self._spawn(self._put_aside_unread(record, window, error))
                 continue
             item = _Item(received, window, time.monotonic())
@@ -288,7 +290,11 @@ class Consuming(Generic[D]):
             outcome = "handled"
         else:
             outcome = "put_aside" if self._side(error, received.attempt) else "delayed"
-            ended, _ = await self._until_available(lambda: self._send_away(received, error))
+            try:
+                ended, _ = await self._until_available(lambda: self._send_away(received, error))
+            except UnprocessableError:  # it is too large to be written again as a whole, and so cannot be delayed
+                outcome = "put_aside"
+                ended, _ = await self._until_available(lambda: self._put_aside_read(received, error, Side.OURS))
             if not ended:
                 return
         item.window.finish(received.record.offset)
@@ -309,8 +315,7 @@ class Consuming(Generic[D]):
         extra = {"group": self.group, "event_id": received.event.id, "position": received.position}
         side = self._side(error, received.attempt)
         if side is not None:
-            log.error("put aside", extra={**extra, "side": side.value, "why": _one_line(error)})
-            await put_aside(self._publisher, record, side=side, group=self.group, reason=_one_line(error))
+            await self._put_aside_read(received, error, side)
             return
         if isinstance(error, RetryLaterError):
             after_seconds = error.after_seconds
@@ -334,11 +339,18 @@ class Consuming(Generic[D]):
             headers=headers,
         )
 
+    async def _put_aside_read(self, received: Received[D], error: Exception, side: Side) -> None:
+        extra = {"group": self.group, "event_id": received.event.id, "position": received.position}
+        log.error("put aside", extra={**extra, "side": side.value, "why": _one_line(error)})
+        await put_aside(self._publisher, received.record, side=side, group=self.group, reason=_one_line(error))
+
     async def _put_aside_unread(self, record: Any, window: OffsetWindow, error: Exception) -> None:
         position = f"{record.topic}/{record.partition}/{record.offset}"
-        log.warning("put aside", extra={"group": self.group, "position": position, "side": "theirs", "why": str(error)})
+        side = Side.THEIRS if isinstance(error, (CloudEventError, UnprocessableError)) else Side.OURS
+        why = _one_line(error)
+        log.warning("put aside", extra={"group": self.group, "position": position, "side": side.value, "why": why})
         ended, _ = await self._until_available(
-            lambda: put_aside(self._publisher, record, side=Side.THEIRS, group=self.group, reason=str(error))
+            lambda: put_aside(self._publisher, record, side=side, group=self.group, reason=why)
         )
         if ended:
             window.finish(record.offset)
@@ -387,7 +399,7 @@ class Consuming(Generic[D]):
         self._windows.clear()
         self._committed.clear()
         self.assigned = False
-        self._draining = False
+        self._draining = self._stopped  # a rebalance during the stop opens nothing again
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc] # the client has no types
@@ -410,13 +422,14 @@ def _key_of(received: Received[Any]) -> Hashable:
 
 
 def _attempt(headers: dict[str, bytes | None]) -> int:
-    text = headers.get(ATTEMPT_HEADER) or b"1"
-    return int(text) if text.isdigit() else 1
+    # Anybody can write the header: what is no small number counts as none.
+    text = headers.get(ATTEMPT_HEADER) or b""
+    return max(1, int(text)) if text.isdigit() and len(text) <= _ATTEMPT_DIGITS else 1
 
 
 def _one_line(error: Exception) -> str:
     """What a dead letter says: our own errors in their words, a bug by its type (its text may hold anything)."""
-    if isinstance(error, UnprocessableError):
+    if isinstance(error, (CloudEventError, UnprocessableError)):
         return " ".join(str(error).split())
     return f"failed: {type(error).__name__}"
 

@@ -6,10 +6,12 @@ from typing import Any, Final
 
 from shared import metrics
 from shared.broker import Publisher, RecordHeader
+from shared.errors import UnprocessableError
 from shared.topics import DEAD_OURS, DEAD_THEIRS
 
 PREFIX: Final = "facescan_dead_"
 _LONGEST_REASON: Final = 500
+_KEPT_BYTES: Final = 100_000
 
 
 class Side(StrEnum):
@@ -33,5 +35,12 @@ async def put_aside(publisher: Publisher, record: Any, *, side: Side, group: str
         (f"{PREFIX}time", f"{time.time():.3f}".encode()),
     ]
     topic = DEAD_OURS if side is Side.OURS else DEAD_THEIRS
-    await publisher.send(topic, record.key, record.value, [*record.headers, *where])
+    try:
+        await publisher.send(topic, record.key, record.value, [*record.headers, *where])
+    except UnprocessableError:
+        # It fills the broker's limit by itself: a compressed batch of another publisher may hold more than one record
+        # of ours can. Its beginning is kept here, all of it where it stands, and the partition goes on.
+        cut = (f"{PREFIX}cut", str(len(record.value or b"")).encode())
+        key, value = (part and part[:_KEPT_BYTES] for part in (record.key, record.value))
+        await publisher.send(topic, key, value, [*where, cut])
     metrics.DEAD_LETTERS.labels(side.value, record.topic).inc()

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import prometheus_client
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.specification import AsyncAPI
@@ -47,7 +47,10 @@ class _Broker(KafkaBroker):
 
     async def start(self) -> None:
         await self.connect()
-        await asyncio.gather(*(subscriber.start() for subscriber in self.subscribers))
+        try:
+            await asyncio.gather(*(subscriber.start() for subscriber in self.subscribers))
+        except UnknownTopicOrPartitionError as error:  # after the client has asked for 40 s
+            raise ConfigurationError("a topic is missing; make it with: facescan topics create") from error
         self.running = True
 
 

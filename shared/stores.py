@@ -5,6 +5,7 @@ the store, or what the operator must create in it, is not there now. Nothing els
 """
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -87,7 +88,8 @@ class Aws:
         """Return the boto3 client of ``service``, made once. Raises ConfigurationError when no region is set."""
         with self._lock:
             if service not in self._clients:
-                self._session = self._session or boto3.session.Session()
+                # boto3 itself reads AWS_DEFAULT_REGION alone; containers and the other SDKs have AWS_REGION.
+                self._session = self._session or boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
                 try:
                     self._clients[service] = self._session.client(service, config=self._config)
                 except NoRegionError as error:
@@ -185,6 +187,19 @@ class Tables:
             ConsistentRead=True,
         )
         return from_attributes(answer["Item"]) if "Item" in answer else None
+
+    async def get_both(self, first: tuple[str, Item], second: tuple[str, Item]) -> list[dict[str, Value] | None]:
+        """Return two items of different tables, each (table, key), as they are now, in one call."""
+        keys = {self._prefix + table: to_attributes(key) for table, key in (first, second)}
+        answer = await self._aws.call(
+            "dynamodb.BatchGetItem",
+            self._client.batch_get_item,
+            RequestItems={name: {"Keys": [key], "ConsistentRead": True} for name, key in keys.items()},
+        )
+        if answer.get("UnprocessedKeys"):
+            raise UnavailableError("dynamodb.BatchGetItem: throttled")
+        found = [answer["Responses"].get(name, []) for name in keys]
+        return [from_attributes(items[0]) if items else None for items in found]
 
     async def put(self, put: Put) -> None:
         """Write one item. Raises ConditionFailedError."""

@@ -89,6 +89,8 @@ async def create_topics(
             if code and for_code(code).__name__ != "TopicAlreadyExistsError":
                 raise UnavailableError(f"topic {name} could not be created: {for_code(code).__name__}")
         return [spec.name for spec in missing]
+    except AttributeError as error:  # how the client says that the brokers know no controller
+        raise UnavailableError(f"Kafka at {bootstrap} has no controller that creates topics") from error
     except KafkaError as error:
         raise UnavailableError(f"Kafka at {bootstrap} does not answer: {error}") from error
     finally:

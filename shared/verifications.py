@@ -48,9 +48,21 @@ class Verifications:
         item = await self._tables.get(ATTEMPTS.name, {"verification_id": verification_id, "attempt": attempt})
         return _attempt(item) if item else None
 
-    async def open(self, verification_id: str) -> Verification:
-        """Note that the person looks at the page. Raises ConditionFailedError unless it was ``prompted``."""
-        return await self._move(verification_id, {"state": State.OPENED}, {"state": [State.PROMPTED]})
+    async def subject(self, verification_id: str, attempt: int) -> tuple[Verification | None, Attempt | None]:
+        """Return a verification and one of its attempts, both as they are now."""
+        verification, found = await self._tables.get_both(
+            (VERIFICATIONS.name, {"verification_id": verification_id}),
+            (ATTEMPTS.name, {"verification_id": verification_id, "attempt": attempt}),
+        )
+        return (_verification(verification) if verification else None), (_attempt(found) if found else None)
+
+    async def open(self, verification_id: str) -> Verification | None:
+        """Note that the person looks at the page, and return the record, whatever its state; None: there is none."""
+        return await self._move_or_get(verification_id, State.PROMPTED, State.OPENED)
+
+    async def capture(self, verification_id: str) -> Verification | None:
+        """Note the page's "done" while a session runs; return the record, whatever its state; None: there is none."""
+        return await self._move_or_get(verification_id, State.SESSION_CREATED, State.CAPTURED)
 
     async def begin(self, attempt: Attempt) -> None:
         """Write the attempt and move to ``session_created``. Raises ConditionFailedError when another was first."""
@@ -61,14 +73,6 @@ class Verifications:
             when={"state": list(OPEN), "attempt": [attempt.attempt - 1], "ended_attempt": [attempt.attempt - 1]},
         )
         await self._tables.transact([Put(ATTEMPTS.name, _item(attempt), unless_exists="verification_id"), move])
-
-    async def capture(self, verification_id: str, attempt: int) -> Verification:
-        """Note the page's "done". Raises ConditionFailedError unless that attempt's session was running."""
-        return await self._move(
-            verification_id,
-            {"state": State.CAPTURED},
-            {"state": [State.SESSION_CREATED, State.CAPTURED], "attempt": [attempt]},
-        )
 
     async def end_attempt(self, verification_id: str, attempt: int, *, trouble: bool) -> Verification:
         """Note that an attempt came to nothing; ``trouble``: for a reason that is not the person's.
@@ -122,6 +126,12 @@ class Verifications:
             await self._move(verification_id, {"state": State.ANNOUNCED}, {"state": [State.DECIDED]})
         except ConditionFailedError:
             return  # noted before
+
+    async def _move_or_get(self, verification_id: str, before: State, after: State) -> Verification | None:
+        try:
+            return await self._move(verification_id, {"state": after}, {"state": [before]})
+        except ConditionFailedError:
+            return await self.get(verification_id)
 
     async def _move(self, verification_id: str, values: Item, when: Mapping[str, Sequence[Value]]) -> Verification:
         return _verification(

@@ -1,5 +1,6 @@
 """The front door: one HTTP route, bounded before parsing, answered 200 only when the log has the message (rule 7)."""
 
+import asyncio
 import logging
 import time
 from typing import Any, Final
@@ -27,6 +28,9 @@ ANSWER_SECONDS: Final = Histogram(
 
 _PATH: Final = "/inbox"
 _RETRY_AFTER_SECONDS: Final = b"5"
+# The producer itself never gives up (idempotence): below the 10 s that senders wait, so that they hear of an outage. What
+# is stored after all is a message whose copy, the sender's next try, is dropped.
+_STORE_SECONDS: Final = 5.0
 _SERVER_TROUBLE: Final = 500
 
 
@@ -98,8 +102,9 @@ class Door:
             traceparent=current_traceparent(),
         )
         try:
-            await self._publisher.send(INBOX_ACCEPTED_TOPIC, envelope.identity.encode(), body, event.to_headers())
-        except UnavailableError as error:
+            async with asyncio.timeout(_STORE_SECONDS):
+                await self._publisher.send(INBOX_ACCEPTED_TOPIC, envelope.identity.encode(), body, event.to_headers())
+        except (UnavailableError, TimeoutError) as error:
             raise RefusedError(Reason.BROKER, "the message cannot be stored now") from error
 
     async def _refuse(self, send: Any, error: RefusedError) -> None:

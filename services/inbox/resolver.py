@@ -61,6 +61,10 @@ class ValidatingResolver:
                 name, dns.rdatatype.TXT, use_edns=0, want_dnssec=True, payload=_UDP_BYTES,
                 flags=dns.flags.RD | dns.flags.AD,
             )  # fmt: skip
+        except dns.exception.DNSException:
+            # No such name can exist (RFC 1035 §2.3.4): a long sender with a long selector.
+            return KeyAnswer(Answer.ABSENT, keep_seconds=_NEGATIVE_SECONDS)
+        try:
             response, _ = await dns.asyncquery.udp_with_fallback(
                 query, self._address, timeout=self._timeout_seconds, port=self._port
             )

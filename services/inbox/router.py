@@ -52,27 +52,30 @@ class Router:
 
     async def route(self, batch: Sequence[Received[Envelope]]) -> Sequence[Exception | None]:
         """Claim and publish a batch. Raises UnavailableError, after which the same batch is routed again."""
+        # Before the claims: a record that this fails for has none, and may come back at another place in the log.
+        became = [self._become(received.data) for received in batch]
         expires_at = int(time.time()) + self._claim_seconds
         held = await self._claims.claim(
-            [Claim(received.data.identity, received.position, expires_at) for received in batch]
+            [
+                Claim(received.data.identity, received.position, expires_at)
+                for received, data in zip(batch, became, strict=True)
+                if not isinstance(data, Exception)
+            ]
         )
         errors: list[Exception | None] = []
         events: list[tuple[EventData, CloudEvent]] = []
-        for received in batch:
+        for received, data in zip(batch, became, strict=True):
+            if isinstance(data, Exception):
+                errors.append(data)
+                ROUTED.labels("refused").inc()
+                continue
+            errors.append(None)
             if received.position not in held:
-                errors.append(None)
                 ROUTED.labels("copy").inc()
                 log.info("copy dropped", extra={"event_id": received.event.id, "position": received.position})
                 continue
-            try:
-                data = self._become(received.data)
-            except UnprocessableError as error:
-                errors.append(error)
-                ROUTED.labels("refused").inc()
-                continue
             with span("route", kind=SpanKind.CONSUMER, parent=received.event.traceparent):
                 events.append((data, self._publisher.event(data)))
-            errors.append(None)
             ROUTED.labels("routed").inc()
             log.info("routed", extra={"event_id": received.event.id, "to": data.topic, "key": data.key()})
         await self._publisher.send_all(
@@ -80,11 +83,14 @@ class Router:
         )
         return errors
 
-    def _become(self, envelope: Envelope) -> EventData:
+    def _become(self, envelope: Envelope) -> EventData | Exception:
+        """Return the event that a message becomes, or the error that ends its record."""
         handler = self._subjects.get(envelope.subject)
         if handler is None:
-            raise UnprocessableError("Header.Subject: not handled here")
+            return UnprocessableError("Header.Subject: not handled here")
         try:
             return handler(envelope)
         except RefusedError as error:
-            raise UnprocessableError(error.detail) from error
+            return UnprocessableError(error.detail)
+        except Exception as error:  # noqa: BLE001 - a bug that one message meets must not touch the others
+            return error

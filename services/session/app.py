@@ -27,6 +27,7 @@ def build(settings: SessionSettings) -> Service:
         verifications=verifications,
         publisher=service.publisher,
         tokens=tokens,
+        domain=settings.domain,
         public_url=settings.session_public_url,
         verification_seconds=settings.verification_seconds,
         popup_subject=settings.popup_subject,

@@ -11,6 +11,7 @@ from shared.broker import Publisher
 from shared.delays import publish_at
 from shared.events import CaptureCompleted, DeadlinePassed, SessionCreated
 from shared.stores import ConditionFailedError
+from shared.telemetry import SpanKind, span
 from shared.verification import Attempt, State, Verification
 from shared.verifications import Verifications
 
@@ -97,19 +98,17 @@ class Attempts:
             return await self._running(current)
         return attempt
 
-    async def done(self, verification: Verification) -> None:
-        """Note the page's "done" and tell the verdict; a repeat tells it again with the same id. Raises
-        UnavailableError.
-        """  # noqa: D205 - one sentence of two lines
-        if verification.state is State.SESSION_CREATED:
-            try:
-                await self._verifications.capture(verification.verification_id, verification.attempt)
-            except ConditionFailedError:
-                return  # ended meanwhile
-        elif verification.state is not State.CAPTURED:
-            return
-        number = verification.attempt
-        await self._publisher.publish(
-            CaptureCompleted(verification_id=verification.verification_id, attempt=number), str(number)
-        )
-        log.info("capture completed", extra={"verification_id": verification.verification_id, "attempt": number})
+    async def done(self, verification_id: str) -> Verification | None:
+        """Note the page's "done" and tell the verdict; a repeat tells it again with the same id. Returns the record.
+
+        Raises UnavailableError.
+        """
+        verification = await self._verifications.capture(verification_id)
+        if verification is not None and verification.state is State.CAPTURED:
+            number = verification.attempt
+            with span("scan page done", kind=SpanKind.SERVER, parent=verification.traceparent or None):
+                await self._publisher.publish(
+                    CaptureCompleted(verification_id=verification_id, attempt=number), str(number)
+                )
+            log.info("capture completed", extra={"verification_id": verification_id, "attempt": number})
+        return verification

@@ -14,12 +14,13 @@ button:focus-visible { outline: 3px solid #f9ab00; outline-offset: 2px; }
 """
 
 
-def _document(title: str, body: str, *, refresh_seconds: int | None = None) -> str:
-    refresh = f'<meta http-equiv="refresh" content="{refresh_seconds}">' if refresh_seconds else ""
+def _document(title: str, body: str, *, refresh: str = "") -> str:
+    """Return a document; ``refresh`` is the content of its refresh: seconds, and the address if it is another."""
+    again = f'<meta http-equiv="refresh" content="{escape(refresh)}">' if refresh else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'{refresh}<title>{escape(title)}</title><link rel="stylesheet" href="/scan.css"></head>'
+        f'{again}<title>{escape(title)}</title><link rel="stylesheet" href="/scan.css"></head>'
         f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>"
     )
 
@@ -51,7 +52,7 @@ def check_page(token: str, session_id: str) -> str:
 
 def wait_page() -> str:
     """The result is being fetched."""
-    return _document("One moment", '<p role="status">Your check is being looked at.</p>', refresh_seconds=2)
+    return _document("One moment", '<p role="status">Your check is being looked at.</p>', refresh="2")
 
 
 def finished_page() -> str:
@@ -74,7 +75,7 @@ def unknown_page() -> str:
     return _document("No such check", "<p>This address is not valid. Please open the check from your wallet.</p>")
 
 
-def busy_page() -> str:
-    """A part is away."""
+def busy_page(token: str) -> str:
+    """A part is away. A click is answered at an address of its own, which a refresh could not get again."""
     return _document("Please wait", "<p>The check cannot start right now. This page tries again by itself.</p>",
-                     refresh_seconds=5)  # fmt: skip
+                     refresh=f"5; url=/scan/{token}")  # fmt: skip

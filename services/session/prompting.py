@@ -29,6 +29,7 @@ class Prompting:
         verifications: Verifications,
         publisher: Publisher,
         tokens: Tokens,
+        domain: str,
         public_url: str,
         verification_seconds: float,
         popup_subject: str,
@@ -38,6 +39,7 @@ class Prompting:
         self._verifications = verifications
         self._publisher = publisher
         self._tokens = tokens
+        self._domain = domain
         self._public_url = public_url
         self._verification_seconds = verification_seconds
         self._popup_subject = popup_subject
@@ -95,7 +97,7 @@ class Prompting:
             "Popup": identifier,
             "Url": f"{self._public_url}/scan/{self._tokens.make(identifier)}",
             "Expires": utc_text(expires),
-            "Requester": verification.requester or None,
+            "Requester": verification.requester or self._domain,
             "Purpose": verification.purpose or None,
         }
         await self._publisher.publish(

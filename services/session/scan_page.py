@@ -1,11 +1,12 @@
 """The scan page's routes: what the address opens, the click that starts a session, the hint that it is done."""
 
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Final
 
+from opentelemetry.trace import Span
 from prometheus_client import Counter
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,7 +20,7 @@ from services.session.tokens import Tokens
 from shared.errors import UnavailableError
 from shared.stores import ConditionFailedError
 from shared.telemetry import SpanKind, span
-from shared.verification import State, Verification
+from shared.verification import Verification
 from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
@@ -65,45 +66,45 @@ class ScanPage:
             ]
         )
 
-    def _route(
-        self, answer: Callable[[str, Verification], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response]]:
+    def _route(self, answer: Callable[[str, str], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
             token = request.path_params["token"]
             verification_id = self._tokens.read(token)
+            if verification_id is None:
+                return _unknown()
             try:
-                verification = await self._verifications.get(verification_id) if verification_id else None
-                if verification is None:
-                    return _page(pages.unknown_page(), 404, "unknown")
-                action = answer.__name__.removeprefix("_")
-                with span(f"scan page {action}", kind=SpanKind.SERVER, parent=verification.traceparent or None):
-                    return await answer(token, verification)
+                return await answer(token, verification_id)
             except UnavailableError as error:
                 log.warning("scan page waits", extra={"why": str(error)})
-                return _page(pages.busy_page(), 503, "busy")
+                return _page(pages.busy_page(token), 503, "busy")
 
         return handle
 
-    async def _look(self, token: str, verification: Verification) -> Response:
-        shown = screen(verification, self._clock(), self._most_attempts)
-        if shown is Screen.START and verification.state is State.PROMPTED:
-            # Refused when another tab was first or it has just ended: the next action finds out.
-            with contextlib.suppress(ConditionFailedError):
-                await self._verifications.open(verification.verification_id)
-        return await self._show(token, verification, shown)
+    async def _look(self, token: str, verification_id: str) -> Response:
+        verification = await self._verifications.open(verification_id)
+        if verification is None:
+            return _unknown()
+        with _page_span("look", verification):
+            shown = screen(verification, self._clock(), self._most_attempts)
+            return await self._show(token, verification, shown)
 
-    async def _start(self, token: str, verification: Verification) -> Response:
-        shown = screen(verification, self._clock(), self._most_attempts)
-        if shown not in (Screen.START, Screen.CHECK):
-            return RedirectResponse(f"/scan/{token}", 303, _HEADERS)
-        try:
-            attempt = await self._attempts.begin(verification)
-        except ConditionFailedError:
-            return RedirectResponse(f"/scan/{token}", 303, _HEADERS)
-        return _page(pages.check_page(token, attempt.provider_session_id), 200, Screen.CHECK)
+    async def _start(self, token: str, verification_id: str) -> Response:
+        verification = await self._verifications.get(verification_id)
+        if verification is None:
+            return _unknown()
+        with _page_span("start", verification):
+            shown = screen(verification, self._clock(), self._most_attempts)
+            if shown not in (Screen.START, Screen.CHECK):
+                return RedirectResponse(f"/scan/{token}", 303, _HEADERS)
+            try:
+                attempt = await self._attempts.begin(verification)
+            except ConditionFailedError:
+                return RedirectResponse(f"/scan/{token}", 303, _HEADERS)
+            return _page(pages.check_page(token, attempt.provider_session_id), 200, Screen.CHECK)
 
-    async def _done(self, token: str, verification: Verification) -> Response:
-        await self._attempts.done(verification)
+    async def _done(self, token: str, verification_id: str) -> Response:
+        if await self._attempts.done(verification_id) is None:
+            return _unknown()
         return RedirectResponse(f"/scan/{token}", 303, _HEADERS)
 
     async def _show(self, token: str, verification: Verification, shown: Screen) -> Response:
@@ -123,6 +124,15 @@ class ScanPage:
             case Screen.USED_UP:
                 page = pages.used_up_page()
         return _page(page, 200, shown)
+
+
+def _page_span(action: str, verification: Verification) -> AbstractContextManager[Span]:
+    """The page's part of the verification's trace."""
+    return span(f"scan page {action}", kind=SpanKind.SERVER, parent=verification.traceparent or None)
+
+
+def _unknown() -> HTMLResponse:
+    return _page(pages.unknown_page(), 404, "unknown")
 
 
 def _page(html: str, status: int, shown: str) -> HTMLResponse:

@@ -32,7 +32,8 @@ class Tokens:
             data = base64.b64decode(token.encode(), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             return None
-        if len(data) != _ID_BYTES + _MAC_BYTES:
+        # Written in one way only: base64 would also take + and / for - and _.
+        if len(data) != _ID_BYTES + _MAC_BYTES or base64.urlsafe_b64encode(data).decode() != token:
             return None
         identifier, mac = data[:_ID_BYTES], data[_ID_BYTES:]
         return str(UUID(bytes=identifier)) if hmac.compare_digest(mac, self._mac(identifier)) else None

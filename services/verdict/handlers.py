@@ -1,6 +1,5 @@
 """From a hint or a deadline to a verdict: fetch at once, keep, judge, compare, decide once, announce."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -86,9 +85,7 @@ class Verdicts:
         await self._announcing.announce(found)
 
     async def _subject(self, verification_id: str, number: int) -> tuple[Verification, Attempt]:
-        verification, attempt = await asyncio.gather(
-            self._verifications.get(verification_id), self._verifications.attempt(verification_id, number)
-        )
+        verification, attempt = await self._verifications.subject(verification_id, number)
         if verification is None or attempt is None:
             raise UnprocessableError("verification_id, attempt: no such attempt")
         return verification, attempt

@@ -63,8 +63,10 @@ class _Comparison:
         for name in before.keys() - after.keys():
             yield f"{where}.{name}: the field is removed"
         for name in sorted(set(new.get("required", ())) - set(old.get("required", ()))):
-            yield f"{where}.{name}: the field has become required" if name in before else (
-                f"{where}.{name}: a new field is required"
+            yield (
+                f"{where}.{name}: the field has become required"
+                if name in before
+                else (f"{where}.{name}: a new field is required")
             )
         for name in sorted(set(old.get("required", ())) - set(new.get("required", ()))):
             yield f"{where}.{name}: the field was always there and need not be any more"

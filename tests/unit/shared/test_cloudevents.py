@@ -1,6 +1,7 @@
 """CloudEvents in both modes, from publishers of every kind."""
 
 import base64
+import contextlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,7 +46,7 @@ def test_what_is_written_in_binary_mode_is_read_again(event: CloudEvent) -> None
     again = parse_record(event.to_headers(), event.data)
     if event.time is None:
         assert again.time is not None
-        event = CloudEvent(**{**{name: getattr(event, name) for name in CloudEvent.__slots__}, "time": again.time})  # type: ignore[arg-type]
+        event = CloudEvent(**{**{name: getattr(event, name) for name in CloudEvent.__slots__}, "time": again.time})
     assert again == event
 
 
@@ -103,7 +104,8 @@ def test_a_missing_attribute_is_named_in_both_modes(name: str) -> None:
     without = [(header, value) for header, value in BINARY if header != f"ce_{name}"]
     for headers in (without, [*without, (f"ce_{name}", None)], [*without, (f"ce_{name}", b"")]):
         assert refused(headers, b"{}") == f"attribute {name} is missing"
-    for value in (None, 1, "", {}):
+    values: list[Any] = [None, 1, "", {}]
+    for value in values:
         assert refused(STRUCTURED, structured(**{name: value})) == f"attribute {name} is missing"
 
 
@@ -140,10 +142,8 @@ values = st.sampled_from([None, b"1.0", b"application/cloudevents+json", b"\xff"
 def test_arbitrary_headers_and_bytes_are_an_event_or_a_cloud_event_error(
     headers: list[Header], value: bytes | None
 ) -> None:
-    try:
+    with contextlib.suppress(CloudEventError):
         parse_record(headers, value)
-    except CloudEventError as error:
-        assert str(error)
 
 
 members = st.sampled_from(["specversion", "id", "source", "type", "time", "data", "data_base64", "datacontenttype"])
@@ -156,7 +156,5 @@ anything = st.recursive(
 
 @given(st.dictionaries(members | texts, anything))
 def test_arbitrary_structured_json_is_an_event_or_a_cloud_event_error(document: dict[str, Any]) -> None:
-    try:
+    with contextlib.suppress(CloudEventError):
         parse_record(STRUCTURED, orjson.dumps(document))
-    except CloudEventError as error:
-        assert str(error)

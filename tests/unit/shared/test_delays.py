@@ -12,7 +12,19 @@ from shared.topics import DELAY_RUNGS_SECONDS, TOPICS, delay_topic
 
 @pytest.mark.parametrize(
     ("remaining", "rung"),
-    [(-5, 1), (0, 1), (0.4, 1), (1, 1), (4.9, 1), (5, 5), (29, 5), (30, 30), (3600, 1800), (36000, 36000), (1e9, 36000)],
+    [
+        (-5, 1),
+        (0, 1),
+        (0.4, 1),
+        (1, 1),
+        (4.9, 1),
+        (5, 5),
+        (29, 5),
+        (30, 30),
+        (3600, 1800),
+        (36000, 36000),
+        (1e9, 36000),
+    ],
 )
 def test_a_wait_goes_to_the_longest_rung_that_does_not_overshoot(remaining: float, rung: int) -> None:
     assert rung_for(remaining) == rung

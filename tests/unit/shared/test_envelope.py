@@ -19,12 +19,12 @@ from shared.envelope import (
     Envelope,
     EnvelopeError,
     EnvelopeProblem,
-    Generation,
     inbox_host,
     key_name,
     parse,
     seal,
 )
+from shared.generation import Generation
 from shared.keys import SigningKey, sha256_hex
 
 ED25519 = SigningKey.generate("pw1")
@@ -187,16 +187,12 @@ def test_an_unsigned_message_is_a_message_that_nobody_has_signed() -> None:
         ("125A5C75-CB72-43D2-9695-37026DFCAA48", CORRELATION, False),
     ],
 )
-def test_a_sender_is_a_domain_a_wallet_or_anonymous(sender: str, parsed: str, is_domain: bool) -> None:  # noqa: FBT001
+def test_a_sender_is_a_domain_a_wallet_or_anonymous(sender: str, parsed: str, is_domain: bool) -> None:
     envelope = parse(with_header("From", sender))
     assert (envelope.sender, envelope.sender_is_domain) == (parsed, is_domain)
 
 
-@pytest.mark.parametrize(
-    ("member", "value"),
-    [
-        (member, value)
-        for member, values in {
+MALFORMED: dict[str, list[Any]] = {
             "From": [None, 1, "", "localhost", "anonymous", "a b.c", ["a.b"], "example.com.", CORRELATION[:-1]],
             "To": [None, 1, "", "Anonymous", CORRELATION, "http://a.b", {}],
             "Correlation": [None, 5, "", CORRELATION[:-1], "{" + CORRELATION + "}", CORRELATION.replace("-", ""),
@@ -208,10 +204,12 @@ def test_a_sender_is_a_domain_a_wallet_or_anonymous(sender: str, parsed: str, is
             "Subject": [None, True, "", "Verify", "@Identity", "Verify@", "Verify@Identity@More", "Ver ify@Identity",
                         "1Verify@Identity", "Verify@Identity\n", "V" * 65 + "@Identity"],
             "DKIM": [1, "", "pk1.evil", "-pk1", "pk1-", "pk 1", "p" * 64, "pk1\n", {}],
-        }.items()
-        for value in values
-    ],
-)  # fmt: skip
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("member", "value"), [(member, value) for member, values in MALFORMED.items() for value in values]
+)
 def test_a_malformed_header_member_is_named(member: str, value: Any) -> None:
     error = refused(with_header(member, value))
     assert (error.problem, error.where) == (EnvelopeProblem.SCHEMA, f"Header.{member}")
@@ -350,12 +348,11 @@ def test_arbitrary_json_is_refused_by_an_envelope_error_alone(value: Any) -> Non
 def test_anything_that_looks_like_a_message_is_one_or_is_refused_by_an_envelope_error(message: dict[str, Any]) -> None:
     try:
         envelope = parse(orjson.dumps(message))
-    except EnvelopeError as error:
-        assert str(error)
-    else:
-        assert isinstance(envelope, Envelope)
-        assert not envelope.signed_by(ED25519.private.public_key())
-        assert not envelope.signed_by(RSA.private.public_key())
+    except EnvelopeError:
+        return
+    assert isinstance(envelope, Envelope)
+    assert not envelope.signed_by(ED25519.private.public_key())
+    assert not envelope.signed_by(RSA.private.public_key())
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -16,6 +16,7 @@ from shared.events import (
     CaptureCompleted,
     DeadlinePassed,
     EventData,
+    Outcome,
     PostRequested,
     VerdictReached,
     VerificationRequested,
@@ -31,7 +32,7 @@ VERIFICATION = "125a5c75-cb72-43d2-9695-37026dfcaa48"
 
 
 def schema(**fields: Any) -> dict[str, Any]:
-    return create_model("Event", **fields).model_json_schema()
+    return cast("dict[str, Any]", create_model("Event", **fields).model_json_schema())
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.type)
@@ -93,7 +94,7 @@ def test_a_value_that_is_gone_is_found_and_a_new_one_is_none() -> None:
 def test_changes_inside_of_what_a_field_refers_to_are_found() -> None:
     def outer(**fields: Any) -> dict[str, Any]:
         inner = create_model("Inner", **fields)
-        return schema(one=(inner, ...), maybe=(inner | None, None), many=(list[inner], []))  # type: ignore[valid-type]
+        return schema(one=(inner, ...), maybe=(inner | None, None), many=(list[inner], []))
 
     problems = additive_problems(outer(a=(str, ...), b=(str, "")), outer(a=(str, ...)))
     assert [problem.split(":")[0] for problem in problems] == ["data.many[].b", "data.maybe"]
@@ -138,7 +139,7 @@ def test_the_same_parts_have_the_same_id_and_more_parts_another(parts: list[str]
 
 def test_the_id_is_of_the_step_not_of_the_contents() -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
-    early = VerdictReached(verification_id=VERIFICATION, outcome="success", decided_at=moment)  # type: ignore[arg-type]
+    early = VerdictReached(verification_id=VERIFICATION, outcome=Outcome.SUCCESS, decided_at=moment)
     late = early.model_copy(update={"decided_at": moment + timedelta(seconds=5)})
     assert event_id(early) == event_id(late)
     assert event_id(early, "a") != event_id(early, "b")

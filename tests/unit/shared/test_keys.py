@@ -1,6 +1,7 @@
 """Public keys as they stand in DNS, private keys as they stand in PEM."""
 
 import base64
+import contextlib
 import traceback
 
 import pytest
@@ -34,9 +35,7 @@ def weak_private() -> rsa.RSAPrivateKey:
 
 
 def spki(private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
-    der = private.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    der = private.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(der).decode()
 
 
@@ -109,18 +108,14 @@ def test_an_rsa_key_of_1024_bits_is_weak_in_dns_and_in_pem(weak_private: rsa.RSA
 
 @given(st.text())
 def test_any_text_is_a_key_or_refused_by_a_key_record_error(text: str) -> None:
-    try:
+    with contextlib.suppress(KeyRecordError):
         parse_key_record(text)
-    except KeyRecordError:
-        pass
 
 
 @given(st.binary(max_size=600), st.sampled_from(["rsa", "ed25519"]))
 def test_any_bytes_in_p_are_a_key_or_refused_by_a_key_record_error(material: bytes, kind: str) -> None:
-    try:
+    with contextlib.suppress(KeyRecordError):
         parse_key_record(f"v=DKIM1;k={kind};p={base64.b64encode(material).decode()}")
-    except KeyRecordError:
-        pass
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
@@ -164,7 +159,16 @@ def test_an_error_about_a_pem_repeats_nothing_of_it() -> None:
     curve = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    broken = [pem.replace("MC4", "MX4"), secret, "", pem[:-30], pem[: len(pem) // 2], encrypted, curve.decode(), "\ud800"]
+    broken = [
+        pem.replace("MC4", "MX4"),
+        secret,
+        "",
+        pem[:-30],
+        pem[: len(pem) // 2],
+        encrypted,
+        curve.decode(),
+        "\ud800",
+    ]
     for text in broken:
         with pytest.raises(KeyRecordError) as caught:
             SigningKey.from_pem("pw1", text)

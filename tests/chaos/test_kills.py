@@ -1,0 +1,94 @@
+"""Kill -9 in the middle of the work: nothing that was accepted is lost, nothing is answered twice."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.load import MIXED, Load, Verified
+from cli.peers import Peers
+from cli.run import SERVICES
+from shared.topics import create_topics
+from tests.e2e.conftest import Running, start_system
+from tests.support.real_kafka import Cluster
+
+COUNT = 60
+PER_SECOND = 3.0
+# Long enough that nobody's time is over while a part is away.
+SETTINGS = {"FACESCAN_VERIFICATION_SECONDS": "120"}
+BACK_SECONDS = 6.0
+
+pytestmark = pytest.mark.kafka
+
+
+def _account(verified: list[Verified]) -> None:
+    """Asked = answered, each once, each right."""
+    wrong = [
+        (one.role.name, one.verification_id, one.results, one.popup and one.popup["problem"])
+        for one in verified
+        if one.results != [one.role.expected]
+    ]
+    assert not wrong, wrong
+    assert len(verified) == COUNT
+
+
+def _under_load(running: Running, disturb: Callable[[], Coroutine[Any, Any, None]]) -> list[Verified]:
+    async def work(load: Load, _peers: Peers) -> list[Verified]:
+        await load.enrol(MIXED)
+        disturbing = asyncio.create_task(disturb())
+        verified = await load.run(COUNT, PER_SECOND, MIXED, answer_seconds=100, ask_again_seconds=30)
+        await disturbing
+        return verified
+
+    return running.drive(work)
+
+
+@pytest.fixture(params=["embedded", "apache"])
+def broker(request: pytest.FixtureRequest) -> str | None:
+    """host:port of a real Apache Kafka, or None for the embedded broker."""
+    return str(request.getfixturevalue("real_kafka")) if request.param == "apache" else None
+
+
+def test_sixty_verifications_survive_each_service_being_killed_in_turn(broker: str | None, tmp_path: Path) -> None:
+    """Every service is killed with -9 and started again while they run: 60 signed answers, one each, all right."""
+    with ExitStack() as open_parts:
+        running = start_system(tmp_path, open_parts, kafka=broker, settings=SETTINGS)
+        back: dict[str, float] = {}
+
+        async def disturb() -> None:
+            for service in SERVICES:
+                await asyncio.sleep(2)
+                running.workbench.kill(service)
+                back[service] = await asyncio.to_thread(_seconds_until_ready, running, service)
+
+        _account(_under_load(running, disturb))
+    rounded = {name: round(took, 1) for name, took in back.items()}
+    print(f"seconds back to work after kill -9 ({broker or 'embedded'}): {rounded}")
+    assert max(back.values()) < (BACK_SECONDS if broker else 2 * BACK_SECONDS), back
+
+
+def _seconds_until_ready(running: Running, service: str) -> float:
+    began = time.monotonic()
+    time.sleep(0.1)  # until the dead one no longer answers
+    running.workbench.wait_ready(service)
+    return time.monotonic() - began
+
+
+@pytest.mark.timeout(400)
+def test_sixty_verifications_survive_a_broker_being_killed(kafka_cluster: Cluster, tmp_path: Path) -> None:
+    """Three real brokers, one killed with -9 and started again: 60 signed answers, one each, all right."""
+    asyncio.run(create_topics(kafka_cluster.bootstrap, replication=3, partitions=6))
+    with ExitStack() as open_parts:
+        running = start_system(tmp_path, open_parts, kafka=kafka_cluster.bootstrap, settings=SETTINGS)
+
+        async def disturb() -> None:
+            await asyncio.sleep(4)
+            await asyncio.to_thread(kafka_cluster.kill, 0)
+            await asyncio.sleep(6)
+            await asyncio.to_thread(kafka_cluster.start, 0)
+
+        _account(_under_load(running, disturb))

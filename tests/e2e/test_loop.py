@@ -1,0 +1,161 @@
+"""The loop from a signed message to a signed answer, on the embedded broker and on a real Apache Kafka."""
+
+import asyncio
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from bench.load import MIXED, SUCCESS, Load, Role
+from cli.peers import SHOP, WALLET, Peers
+from shared.cloudevents import parse_record
+from shared.events import VerdictReached, VerificationRequested
+from shared.people import People
+from shared.stores import Tables
+from tests.e2e.conftest import VERIFICATION_SECONDS, Running
+
+NOBODY = Role("nobody", "FAILURE", shows_up=False)
+
+
+def test_each_kind_of_person_gets_the_right_signed_answer(running: Running) -> None:
+    """A live owner is a success; a wrong face and a spoof are failures; each answer comes once and verifies."""
+
+    async def work(load: Load, _peers: Peers) -> None:
+        await load.enrol(MIXED)
+        verified = await load.run(10, 5, MIXED)
+        assert [one.results for one in verified] == [[one.role.expected] for one in verified]
+
+    running.drive(work)
+
+
+def test_ten_copies_of_a_message_are_each_answered_200_and_handled_once(running: Running) -> None:
+    """One pop-up and one answer, however often the request came."""
+
+    async def work(load: Load, peers: Peers) -> None:
+        await load.enrol((SUCCESS,))
+        correlation = str(uuid4())
+        order = _order(running, load, correlation) | {"copies": 10}
+        asked = await peers.ask(SHOP, order)
+        assert [answer["status"] for answer in asked["answers"]] == [200] * 10
+        assert await peers.answer(SHOP, correlation, 30) is not None
+        await asyncio.sleep(1)  # a second answer would be on its way by now
+        assert len(_answers(await peers.messages(SHOP), correlation)) == 1
+        assert not [popup for popup in await peers.popups(WALLET) if popup["problem"]]
+
+    running.drive(work)
+
+
+def test_a_forged_message_is_refused_401_and_starts_nothing(running: Running) -> None:
+    async def work(load: Load, peers: Peers) -> None:
+        await load.enrol((SUCCESS,))
+        correlation = str(uuid4())
+        asked = await peers.ask(SHOP, _order(running, load, correlation) | {"forge": True})
+        (answer,) = asked["answers"]
+        assert answer["status"] == 401
+        assert json.loads(answer["body"])["reason"] == "signature_wrong"
+        assert await peers.answer(SHOP, correlation, 1) is None
+
+    running.drive(work)
+
+
+def test_an_unknown_and_an_expired_locator_are_answered_like_a_person_who_never_comes(running: Running) -> None:
+    """Same members, same values but ids, and the same time: whoever asks cannot tell who is known."""
+
+    async def work(load: Load, peers: Peers) -> None:
+        await load.enrol((NOBODY,))
+        known = _order(running, load, str(uuid4()), NOBODY)
+        unknown = known | {"correlation": str(uuid4()), "locator": "nobody-has-this-locator"}
+        expired = known | {"correlation": str(uuid4()), "locator": await _expired_locator(running)}
+        began = time.time()
+        orders = (known, unknown, expired)
+        await asyncio.gather(*(peers.ask(SHOP, order) for order in orders))
+        answers = await asyncio.gather(
+            *(peers.answer(SHOP, order["correlation"], VERIFICATION_SECONDS + 10) for order in orders)
+        )
+        bodies, took = [], []
+        for order, answer in zip(orders, answers, strict=True):
+            assert answer is not None, order
+            body = answer["body"]
+            assert body.pop("Request") == order["correlation"]
+            assert body.pop("Locator") == order["locator"]
+            bodies.append(body)
+            took.append(answer["received_at"] - began)
+        assert bodies == [{"Result": "FAILURE"}] * 3
+        assert max(took) - min(took) < 1.5, took
+
+    running.drive(work)
+
+
+def test_an_event_of_another_system_starts_a_verification_and_its_verdict_is_an_event(running: Running) -> None:
+    """Published in structured mode by a foreign producer; nobody is sent an answer, for nobody asked by message."""
+
+    async def work(load: Load, peers: Peers) -> None:
+        await load.enrol((SUCCESS,))
+        verification_id = str(uuid4())
+        event = {
+            "specversion": "1.0",
+            "id": "till-7/42",
+            "source": "//bank.example/till",
+            "type": VerificationRequested.type,
+            "data": {"verification_id": verification_id, "locator": load.locator(SUCCESS)},
+        }
+        async with (
+            AIOKafkaConsumer(VerdictReached.topic, bootstrap_servers=running.demo.kafka) as verdicts,
+            AIOKafkaProducer(bootstrap_servers=running.demo.kafka) as producer,
+        ):
+            await verdicts.seek_to_end()
+            await producer.send_and_wait(
+                VerificationRequested.topic,
+                json.dumps(event).encode(),
+                key=verification_id.encode(),
+                headers=[("content-type", b"application/cloudevents+json; charset=UTF-8")],
+            )
+            async with asyncio.timeout(30):
+                async for record in verdicts:
+                    verdict = VerdictReached.model_validate_json(parse_record(record.headers, record.value).data)
+                    if verdict.verification_id == verification_id:
+                        break
+        assert verdict.outcome == "success"
+        assert not [m for m in await peers.messages(SHOP) if verification_id in json.dumps(m)]
+
+    running.drive(work)
+
+
+def test_what_does_not_leave_does_not_leave(running: Running) -> None:
+    """An answer has the request, the locator and the result; no score, no reason, no picture (rule 9)."""
+
+    async def work(load: Load, peers: Peers) -> None:
+        await load.enrol(MIXED)
+        verified = await load.run(5, 5, MIXED)
+        for one in verified:
+            (answer,) = one.answers
+            assert set(answer["message"]["Body"]) == {"Request", "Locator", "Result"}
+        for popup in (one.popup for one in verified):
+            assert popup is not None
+            assert popup["closed_at"] is not None
+            assert popup["problem"] is None
+
+    running.drive(work)
+
+
+def _order(running: Running, load: Load, correlation: str, role: Role = SUCCESS) -> dict[str, Any]:
+    return {
+        "inbox": running.demo.inbox,
+        "to": running.demo.domain,
+        "locator": load.locator(role),
+        "correlation": correlation,
+    }
+
+
+def _answers(messages: list[dict[str, Any]], correlation: str) -> list[dict[str, Any]]:
+    return [m for m in messages if m["verified"] and m["message"]["Body"].get("Request") == correlation]
+
+
+async def _expired_locator(running: Running) -> str:
+    locator = f"expired-{uuid4().hex}"
+    people = People(Tables(running.demo.aws, running.demo.stores))
+    await people.issue(locator, "somebody", datetime.now(UTC) - timedelta(seconds=1))
+    return locator

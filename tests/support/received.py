@@ -1,0 +1,41 @@
+"""Records as a reader gets them, made by hand."""
+
+import itertools
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from shared.cloudevents import CloudEvent
+from shared.consuming import Received
+from shared.events import EventData, event_id
+
+E = TypeVar("E", bound=EventData)
+
+_offsets = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The members of a consumer record that services look at."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+    timestamp: int = 0
+
+
+def received(data: E, *, attempt: int = 1, offset: int | None = None, **event: Any) -> Received[E]:
+    """Return ``data`` as a handler gets it, at a new place in the log unless ``offset`` says where."""
+    members: dict[str, Any] = {"id": event_id(data), "source": "//test", **event}
+    made = CloudEvent(type=data.type, data=data.to_json(), **members)
+    record = Record(
+        topic=data.topic,
+        partition=0,
+        offset=next(_offsets) if offset is None else offset,
+        key=data.key().encode(),
+        value=made.data,
+        headers=tuple(made.to_headers()),
+    )
+    return Received(data, made, record, attempt)

@@ -1,0 +1,188 @@
+"""Whether a message is what it says it is: every answer of DNS, keys that change, forgers that insist."""
+
+import asyncio
+import base64
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from emulators.envelopes import Generation, public_key_txt
+from emulators.world import make_key
+from services.inbox.domain import Reason, RefusedError
+from services.inbox.opener import Opener
+from services.inbox.resolver import Answer, KeyAnswer
+from tests.unit.services.inbox.messages import (
+    KEY,
+    NAMES,
+    OTHER_KEY,
+    RECORD,
+    SENDER,
+    ScriptedResolver,
+    as_bytes,
+    message,
+    opener,
+    secure,
+)
+
+NAME = NAMES[Generation.NLWEB]
+
+
+async def reason(opening: Opener, data: bytes) -> Reason:
+    with pytest.raises(RefusedError) as caught:
+        await opening.open(data)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("generation", Generation)
+async def test_a_signed_message_is_opened_with_the_key_at_its_generation_s_name(generation: Generation) -> None:
+    resolver = ScriptedResolver()
+    envelope = await opener(resolver).open(as_bytes(message(generation=generation)))
+    assert (envelope.sender, envelope.generation.value) == (SENDER, generation.value)
+    assert resolver.asked == [NAMES[generation]]
+
+
+async def test_an_rsa_signature_is_opened() -> None:
+    key = make_key("rsa")
+    resolver = ScriptedResolver({NAME: secure(public_key_txt(key))})
+    await opener(resolver).open(as_bytes(message(key=key)))
+
+
+async def test_one_usable_key_among_several_records_is_enough() -> None:
+    resolver = ScriptedResolver({NAME: secure("v=DKIM1;k=dsa;p=AAAA", "v=spf1 -all", public_key_txt(OTHER_KEY), RECORD)})
+    await opener(resolver).open(as_bytes(message()))
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer.INSECURE, Reason.INSECURE),
+        (Answer.BOGUS, Reason.BOGUS),
+        (Answer.ABSENT, Reason.KEY_ABSENT),
+        (Answer.UNDECIDED, Reason.UNDECIDED),
+    ],
+)
+async def test_each_answer_of_dns_without_a_key_has_its_reason(answer: Answer, expected: Reason) -> None:
+    resolver = ScriptedResolver({NAME: KeyAnswer(answer)})
+    assert await reason(opener(resolver), as_bytes(message())) is expected
+
+
+async def test_a_key_in_an_insecure_answer_is_not_believed() -> None:
+    resolver = ScriptedResolver({NAME: KeyAnswer(Answer.INSECURE, (RECORD,), 60.0)})
+    assert await reason(opener(resolver), as_bytes(message())) is Reason.INSECURE
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ("v=DKIM1;k=ed25519;p=", Reason.KEY_REVOKED),
+        ("v=DKIM1;k=ed25519;p=AAAA", Reason.KEY_MALFORMED),
+        ("no record at all", Reason.KEY_MALFORMED),
+        ("v=DKIM1;k=dsa;p=AAAA", Reason.KEY_UNSUPPORTED),
+        (public_key_txt(rsa.generate_private_key(65537, 1024)), Reason.KEY_WEAK),
+        (public_key_txt(OTHER_KEY), Reason.SIGNATURE),
+    ],
+)
+async def test_a_record_without_the_right_key_has_its_reason(record: str, expected: Reason) -> None:
+    assert await reason(opener(ScriptedResolver({NAME: secure(record)})), as_bytes(message())) is expected
+
+
+async def test_a_body_that_was_changed_on_the_way_is_refused_before_dns_is_asked() -> None:
+    document, resolver = message(), ScriptedResolver()
+    document["Body"]["Locator"] = "another"
+    assert await reason(opener(resolver), as_bytes(document)) is Reason.SIGNATURE
+    assert resolver.asked == []
+
+
+async def test_a_signature_of_another_message_is_refused() -> None:
+    document = message()
+    document["Signature"] = message()["Signature"]
+    assert await reason(opener(ScriptedResolver()), as_bytes(document)) is Reason.SIGNATURE
+
+
+@pytest.mark.parametrize("length", [0, 63, 65])
+async def test_a_signature_of_a_wrong_length_is_refused(length: int) -> None:
+    document = message()
+    document["Signature"] = base64.b64encode(bytes(length)).decode()
+    assert await reason(opener(ScriptedResolver()), as_bytes(document)) is Reason.SIGNATURE
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", Reason.NOT_JSON),
+        (b"{", Reason.NOT_JSON),
+        (b"\xff", Reason.NOT_JSON),
+        (b"[]", Reason.SCHEMA),
+        (b"{}", Reason.SCHEMA),
+        (b'{"Header":{},"Body":{}}', Reason.VERSION),
+        ('{"🤝":"nlweb.org/MSG:9.9","Header":{},"Body":{}}'.encode(), Reason.VERSION),
+    ],
+)
+async def test_what_is_no_message_is_refused_without_dns(data: bytes, expected: Reason) -> None:
+    resolver = ScriptedResolver()
+    assert await reason(opener(resolver), data) is expected
+    assert resolver.asked == []
+
+
+async def test_a_bad_body_is_refused_without_dns() -> None:
+    resolver = ScriptedResolver()
+    assert await reason(opener(resolver), as_bytes(message({}))) is Reason.BODY
+    assert resolver.asked == []
+
+
+async def test_a_key_that_changed_under_its_selector_is_found_past_the_cache() -> None:
+    resolver = ScriptedResolver()
+    opening = opener(resolver)
+    await opening.open(as_bytes(message()))
+    resolver.answers[NAME] = secure(public_key_txt(OTHER_KEY))
+    await opening.open(as_bytes(message(key=OTHER_KEY)))
+    assert resolver.asked == [NAME, NAME]
+
+
+async def test_a_key_that_appears_after_it_was_found_absent_is_accepted() -> None:
+    resolver = ScriptedResolver({})
+    opening = opener(resolver)
+    assert await reason(opening, as_bytes(message())) is Reason.KEY_ABSENT
+    resolver.answers[NAME] = secure(RECORD)
+    await opening.open(as_bytes(message()))
+
+
+async def test_forged_signatures_are_looked_up_freshly_only_once_within_the_bound() -> None:
+    resolver = ScriptedResolver()
+    opening = opener(resolver, fresh_seconds=60.0)
+    await opening.open(as_bytes(message()))
+    for _ in range(20):
+        assert await reason(opening, as_bytes(message(key=OTHER_KEY))) is Reason.SIGNATURE
+    assert resolver.asked == [NAME]
+
+
+async def test_forged_signatures_at_once_cause_one_fresh_look_up() -> None:
+    resolver = ScriptedResolver()
+    opening = opener(resolver)
+    await opening.open(as_bytes(message()))
+    await asyncio.gather(*(reason(opening, as_bytes(message(key=OTHER_KEY))) for _ in range(20)))
+    assert resolver.asked == [NAME, NAME]
+
+
+async def test_a_forger_s_own_selector_is_asked_for_once_and_does_not_loop() -> None:
+    resolver = ScriptedResolver()
+    opening = opener(resolver, fresh_seconds=60.0)
+    for _ in range(5):
+        assert await reason(opening, as_bytes(message(key=OTHER_KEY, selector="forged"))) is Reason.KEY_ABSENT
+    assert resolver.asked == [f"forged._domainkey.{SENDER}"]
+
+
+async def test_a_known_key_is_used_while_dns_is_away() -> None:
+    resolver = ScriptedResolver()
+    opening = opener(resolver)
+    await opening.open(as_bytes(message()))
+    resolver.answers[NAME] = KeyAnswer(Answer.UNDECIDED)
+    await opening.open(as_bytes(message()))
+
+
+async def test_a_revoked_key_is_refused_when_its_time_in_the_cache_is_over() -> None:
+    resolver = ScriptedResolver({NAME: secure(RECORD, keep_seconds=0.0)})
+    opening = opener(resolver)
+    await opening.open(as_bytes(message()))
+    resolver.answers[NAME] = secure("v=DKIM1;k=ed25519;p=")
+    assert await reason(opening, as_bytes(message(key=KEY))) is Reason.KEY_REVOKED

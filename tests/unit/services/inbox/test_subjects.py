@@ -1,0 +1,77 @@
+"""What VerifyLocator@Identity becomes, and which member of a bad Body is named."""
+
+from typing import Any
+
+import pytest
+
+from emulators.envelopes import Generation
+from services.inbox.domain import Reason, RefusedError
+from services.inbox.subjects import SUBJECTS, verify_locator
+from shared.envelope import parse
+from shared.events import VerificationRequested
+from tests.unit.services.inbox.messages import SENDER, SUBJECT, as_bytes, message
+
+
+def become(body: dict[str, Any], **options: Any) -> VerificationRequested:
+    return verify_locator(parse(as_bytes(message(body, **options))))
+
+
+@pytest.mark.parametrize("generation", Generation)
+def test_a_request_keeps_who_asked_and_in_which_generation(generation: Generation) -> None:
+    document = message({"Locator": "loc-1", "Purpose": "to open an account"}, generation=generation)
+    event = verify_locator(parse(as_bytes(document)))
+    assert (event.locator, event.purpose) == ("loc-1", "to open an account")
+    assert event.requester is not None
+    assert event.requester.domain == SENDER
+    assert event.requester.generation == generation.value
+    assert event.requester.correlation == document["Header"]["Correlation"]
+
+
+def test_a_copy_is_the_same_verification_and_another_message_another_one() -> None:
+    document = message()
+    first, copy = (verify_locator(parse(as_bytes(document))) for _ in range(2))
+    assert first.verification_id == copy.verification_id
+    assert verify_locator(parse(as_bytes(message()))).verification_id != first.verification_id
+
+
+def test_one_correlation_of_two_senders_is_two_verifications() -> None:
+    correlation = "125a5c75-cb72-43d2-9695-37026dfcaa48"
+    ids = {become({"Locator": "a"}, From=sender, Correlation=correlation).verification_id for sender in ("a.example", "b.example")}
+    assert len(ids) == 2
+
+
+def test_unknown_members_of_the_body_are_ignored() -> None:
+    assert become({"Locator": "loc-1", "Extra": [1]}).locator == "loc-1"
+
+
+@pytest.mark.parametrize(
+    ("body", "member"),
+    [
+        ({}, "Body.Locator"),
+        ({"locator": "lower-case"}, "Body.Locator"),
+        ({"Locator": ""}, "Body.Locator"),
+        ({"Locator": None}, "Body.Locator"),
+        ({"Locator": 7}, "Body.Locator"),
+        ({"Locator": ["a"]}, "Body.Locator"),
+        ({"Locator": "a b"}, "Body.Locator"),
+        ({"Locator": "a\n"}, "Body.Locator"),
+        ({"Locator": "x" * 201}, "Body.Locator"),
+        ({"Locator": "a", "Purpose": 1}, "Body.Purpose"),
+        ({"Locator": "a", "Purpose": "x" * 201}, "Body.Purpose"),
+    ],
+)
+def test_a_bad_body_is_refused_by_the_name_of_its_member(body: dict[str, Any], member: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        become(body)
+    assert (caught.value.reason, caught.value.status) == (Reason.BODY, 422)
+    assert caught.value.detail.startswith(f"{member}: ")
+
+
+def test_a_refusal_does_not_repeat_what_the_sender_wrote() -> None:
+    with pytest.raises(RefusedError) as caught:
+        become({"Locator": "<script>alert(1)</script>"})
+    assert "script" not in caught.value.detail
+
+
+def test_the_subjects_are_listed_in_one_place() -> None:
+    assert dict(SUBJECTS) == {SUBJECT: verify_locator}

@@ -1,0 +1,352 @@
+"""The scan page over real HTTP, on real tables and sessions of the emulated AWS."""
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from html import unescape
+
+import aiohttp
+import pytest
+
+from services.session.attempts import Attempts
+from services.session.liveness import RekognitionSessions
+from services.session.scan_page import ScanPage
+from services.session.tokens import Tokens
+from shared.events import CaptureCompleted, DeadlinePassed, Outcome, SessionCreated
+from shared.verification import State, Verification
+from shared.verifications import Verifications
+from tests.support.asgi import serving
+from tests.support.emulated_aws import Emulated
+from tests.support.recording import RecordingPublisher
+
+SECRET = "a secret of thirty-two characters"
+
+
+@dataclass
+class Page:
+    """The page of one verification as a browser sees it; ``ahead`` moves the service's clock."""
+
+    emulated: Emulated
+    publisher: RecordingPublisher
+    http: aiohttp.ClientSession
+    url: str = ""
+    ahead: timedelta = timedelta()
+    tokens: Tokens = field(default_factory=lambda: Tokens(SECRET))
+    verification: Verification = field(
+        default_factory=lambda: Verification(
+            verification_id=str(uuid.uuid4()),
+            state=State.PROMPTED,
+            locator="loc-1",
+            expires_at=int(time.time()) + 600,
+            created_at=int(time.time()),
+            requester="shop.example",
+            purpose="to <b>buy</b>",
+            person="alice",
+            wallet_domain="wallet.example",
+            wallet_id="w-1",
+            photo_key="persons/alice/legal-photo",
+            photo_version="v-1",
+            photo_sha256="00",
+        )
+    )
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    @property
+    def verifications(self) -> Verifications:
+        return Verifications(self.emulated.tables)
+
+    @property
+    def identifier(self) -> str:
+        return self.verification.verification_id
+
+    async def request(self, method: str, path: str = "", token: str | None = None) -> tuple[int, str, dict[str, str]]:
+        address = f"{self.url}/scan/{token or self.tokens.make(self.identifier)}{path}"
+        async with self.http.request(method, address, allow_redirects=False) as answer:
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return answer.status, await answer.text(), headers
+
+    async def shown(self) -> str:
+        """Return the heading of what a look shows."""
+        status, html, _ = await self.request("GET")
+        assert status == 200
+        return heading(html)
+
+    async def start(self) -> str:
+        """Press start and return the session's id."""
+        status, html, _ = await self.request("POST", "/start")
+        assert status == 200, html
+        return session_of(html)
+
+    async def record(self) -> Verification:
+        record = await self.verifications.get(self.identifier)
+        assert record is not None
+        return record
+
+    async def end_attempt(self) -> None:
+        record = await self.record()
+        await self.verifications.end_attempt(self.identifier, record.attempt, trouble=False)
+
+
+def heading(html: str) -> str:
+    match = re.search("<h1>(.*)</h1>", html)
+    assert match
+    return match[1]
+
+
+def session_of(html: str) -> str:
+    match = re.search('data-session-id="([^"]+)"', html)
+    assert match, html
+    return match[1]
+
+
+@pytest.fixture
+async def page(emulated: Emulated, publisher: RecordingPublisher) -> AsyncIterator[Page]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
+        page = Page(emulated, publisher, http)
+        await page.verifications.create(page.verification)
+        attempts = Attempts(
+            verifications=page.verifications,
+            publisher=publisher,
+            sessions=RekognitionSessions(emulated.aws),
+            attempt_seconds=165.0,
+            clock=page.now,
+        )
+        application = ScanPage(
+            verifications=page.verifications, attempts=attempts, tokens=page.tokens, most_attempts=3, clock=page.now
+        ).application()
+        async with serving(application) as url:
+            page.url = url
+            yield page
+
+
+async def test_looking_at_the_page_creates_no_session(page: Page) -> None:
+    before = page.emulated.sessions()
+    for _ in range(3):
+        assert await page.shown() == "Show that it is you"
+    assert page.emulated.sessions() == before
+    assert (await page.record()).state is State.OPENED
+    assert page.publisher.sent == []
+
+
+async def test_a_head_request_creates_no_session(page: Page) -> None:
+    before = page.emulated.sessions()
+    status, _, _ = await page.request("HEAD")
+    assert status == 200
+    assert page.emulated.sessions() == before
+
+
+async def test_the_page_says_who_asks_and_why_as_text(page: Page) -> None:
+    _, html, _ = await page.request("GET")
+    assert "shop.example" in html
+    assert "Purpose: to <b>buy</b>" in unescape(html)
+    assert "<b>" not in html
+
+
+async def test_nobody_s_name_locator_or_photo_is_on_the_page(page: Page) -> None:
+    _, start, _ = await page.request("GET")
+    _, check, _ = await page.request("POST", "/start")
+    for html in (start, check):
+        assert not any(word in html for word in ("alice", "loc-1", "w-1", "legal-photo", "wallet.example"))
+
+
+async def test_the_click_creates_one_session_and_announces_it(page: Page) -> None:
+    before = page.emulated.sessions()
+    session = await page.start()
+    assert page.emulated.sessions() == before + 1
+    (created,) = page.publisher.of(SessionCreated)
+    (deadline,) = page.publisher.of(DeadlinePassed)
+    assert isinstance(created.data, SessionCreated)
+    assert (created.data.attempt, created.data.provider) == (1, "rekognition")
+    assert deadline.due == pytest.approx(time.time() + 165, abs=3)
+    attempt = await page.verifications.attempt(page.identifier, 1)
+    assert attempt is not None
+    assert attempt.provider_session_id == session
+    assert (attempt.person, attempt.photo) == ("alice", page.verification.photo)
+    assert (attempt.requester, attempt.locator) == ("shop.example", "loc-1")
+    assert session not in str([sent.value for sent in page.publisher.sent])
+
+
+async def test_a_second_click_and_a_reload_show_the_same_session_under_the_same_event_ids(page: Page) -> None:
+    before = page.emulated.sessions()
+    session = await page.start()
+    ids = {sent.event.id for sent in page.publisher.sent}
+    assert await page.start() == session
+    _, html, _ = await page.request("GET")
+    assert session_of(html) == session
+    assert page.emulated.sessions() == before + 1
+    assert {sent.event.id for sent in page.publisher.sent} == ids
+
+
+async def test_many_tabs_that_click_at_once_share_one_attempt(page: Page) -> None:
+    before = page.emulated.sessions()
+    sessions = await asyncio.gather(*(page.start() for _ in range(8)))
+    assert len(set(sessions)) == 1
+    assert page.emulated.sessions() == before + 1
+    assert len({sent.event.id for sent in page.publisher.of(SessionCreated)}) == 1
+    assert (await page.record()).attempt == 1
+
+
+async def test_a_click_after_a_crash_between_session_and_record_gets_the_same_session(page: Page) -> None:
+    """The provider knows the attempt by its token, so what a dead process created is found again."""
+    lost = await RekognitionSessions(page.emulated.aws).create(f"{page.identifier}-1")
+    assert await page.start() == lost
+
+
+async def test_done_is_announced_once_and_leads_back_to_the_page(page: Page) -> None:
+    await page.start()
+    for _ in range(2):
+        status, _, headers = await page.request("POST", "/done")
+        assert (status, headers["location"]) == (303, f"/scan/{page.tokens.make(page.identifier)}")
+    sent = page.publisher.of(CaptureCompleted)
+    assert len({one.event.id for one in sent}) == 1
+    assert {one.value for one in sent} == {sent[0].value}
+    assert (await page.record()).state is State.CAPTURED
+    assert await page.shown() == "One moment"
+
+
+async def test_done_before_the_click_says_nothing(page: Page) -> None:
+    status, _, _ = await page.request("POST", "/done")
+    assert status == 303
+    assert page.publisher.sent == []
+    assert await page.shown() == "Show that it is you"
+
+
+async def test_a_click_after_done_makes_no_new_session(page: Page) -> None:
+    await page.start()
+    await page.request("POST", "/done")
+    before = page.emulated.sessions()
+    status, _, _ = await page.request("POST", "/start")
+    assert (status, page.emulated.sessions()) == (303, before)
+
+
+async def test_an_attempt_without_a_result_may_be_repeated_with_a_session_of_its_own(page: Page) -> None:
+    first = await page.start()
+    await page.end_attempt()
+    _, html, _ = await page.request("GET")
+    assert "The last try gave no result" in html
+    assert await page.start() != first
+    assert (await page.record()).attempt == 2
+
+
+async def test_after_the_last_try_there_is_no_other(page: Page) -> None:
+    for _ in range(3):
+        await page.start()
+        await page.end_attempt()
+    before = page.emulated.sessions()
+    assert await page.shown() == "No more tries"
+    status, _, _ = await page.request("POST", "/start")
+    assert (status, page.emulated.sessions()) == (303, before)
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+async def test_the_end_is_the_same_page_whatever_was_decided(page: Page, outcome: Outcome) -> None:
+    await page.start()
+    await page.verifications.decide(await page.record(), outcome, page.now())
+    page.publisher.sent.clear()
+    status, html, _ = await page.request("GET")
+    assert (status, heading(html)) == (200, "Done")
+    assert not any(word in html.lower() for word in Outcome)
+    for path in ("/start", "/done"):
+        assert (await page.request("POST", path))[0] == 303
+    assert page.publisher.sent == []
+
+
+async def test_when_the_time_is_over_the_page_is_gone_and_starts_nothing(page: Page) -> None:
+    before = page.emulated.sessions()
+    page.ahead = timedelta(seconds=601)
+    status, html, _ = await page.request("GET")
+    assert (status, heading(html)) == (410, "Too late")
+    status, _, headers = await page.request("POST", "/start")
+    assert (status, page.emulated.sessions()) == (303, before)
+    assert headers["location"].startswith("/scan/")
+
+
+async def test_an_attempt_late_in_the_verification_ends_with_it(page: Page) -> None:
+    page.ahead = timedelta(seconds=540)
+    await page.start()
+    (deadline,) = page.publisher.of(DeadlinePassed)
+    assert deadline.due == page.verification.expires_at
+
+
+@pytest.mark.parametrize("path", ["", "/start", "/done"])
+async def test_an_address_that_was_not_made_here_is_unknown(page: Page, path: str) -> None:
+    method = "POST" if path else "GET"
+    forged = Tokens("another secret of the same length").make(page.identifier)
+    nobody = page.tokens.make(str(uuid.uuid4()))
+    for token in (forged, nobody, "x", "%00", "%ff%fe", "A" * 48, "é" * 48):
+        status, html, _ = await page.request(method, path, token)
+        assert (status, heading(html)) == (404, "No such check")
+
+
+async def test_an_unknown_verification_and_a_forged_token_look_the_same(page: Page) -> None:
+    forged = Tokens("another secret of the same length").make(page.identifier)
+    nobody = page.tokens.make(str(uuid.uuid4()))
+    assert (await page.request("GET", token=forged))[1] == (await page.request("GET", token=nobody))[1]
+
+
+async def test_every_answer_is_kept_private(page: Page) -> None:
+    answers = [
+        await page.request("GET"), await page.request("POST", "/start"), await page.request("POST", "/done"),
+        await page.request("GET"), await page.request("GET", token="x"),
+    ]  # fmt: skip
+    for _, _, headers in answers:
+        assert headers["cache-control"] == "no-store"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["x-content-type-options"] == "nosniff"
+        policy = headers["content-security-policy"]
+        for rule in ("default-src 'none'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"):
+            assert rule in policy
+        assert "unsafe" not in policy
+        assert "set-cookie" not in headers
+        assert "server" not in headers
+
+
+async def test_a_throttled_provider_is_answered_by_a_page_that_comes_back(page: Page) -> None:
+    page.emulated.fail("CreateFaceLivenessSession", 1)
+    status, html, _ = await page.request("POST", "/start")
+    assert (status, heading(html)) == (503, "Please wait")
+    refresh = re.search('http-equiv="refresh" content="[0-9]+; url=([^"]+)"', html)
+    assert refresh
+    assert refresh[1] == f"/scan/{page.tokens.make(page.identifier)}"
+    assert page.publisher.sent == []
+    assert await page.shown() == "Show that it is you"
+    await page.start()
+
+
+async def test_a_broker_that_is_away_is_answered_by_the_waiting_page_and_the_next_click_goes_on(page: Page) -> None:
+    page.publisher.refusals = 2
+    status, _, _ = await page.request("POST", "/start")
+    assert status == 503
+    before = page.emulated.sessions()
+    await page.start()
+    assert page.emulated.sessions() == before
+    assert len(page.publisher.of(SessionCreated)) == len(page.publisher.of(DeadlinePassed)) == 1
+
+
+async def test_a_done_that_could_not_be_announced_is_announced_by_the_next(page: Page) -> None:
+    await page.start()
+    page.publisher.refusals = 1
+    assert (await page.request("POST", "/done"))[0] == 503
+    assert (await page.request("POST", "/done"))[0] == 303
+    assert len(page.publisher.of(CaptureCompleted)) == 1
+
+
+async def test_the_actions_are_posts(page: Page) -> None:
+    before = page.emulated.sessions()
+    for path in ("/start", "/done"):
+        assert (await page.request("GET", path))[0] == 405
+    assert (await page.request("POST"))[0] == 405
+    assert page.emulated.sessions() == before
+
+
+async def test_the_style_sheet_is_served(page: Page) -> None:
+    async with page.http.get(f"{page.url}/scan.css") as answer:
+        assert (answer.status, answer.content_type) == (200, "text/css")
+
+
