@@ -56,8 +56,11 @@ class Verdicts:
         verification, attempt = await self._subject(data.verification_id, data.attempt)
         if verification.state in ENDED:
             await self._announcing.announce(verification)
+            if verification.state is State.DECIDED:
+                # What came between the decision and its announcement kept the evidence too.
+                await self._forget_left(attempt)
         elif verification.attempt == attempt.attempt and verification.attempt_open:
-            await self._judge(verification, attempt, was_captured=True)
+            await self._judge_in_time(verification, attempt, was_captured=True)
 
     async def on_deadline(self, received: Received[DeadlinePassed]) -> None:
         """End what is still open: an attempt whose page went silent, or the whole verification."""
@@ -70,7 +73,7 @@ class Verdicts:
                 and verification.state not in ENDED
             ):
                 captured = verification.state is State.CAPTURED
-                await self._judge(verification, attempt, was_captured=captured, last_look=True)
+                await self._judge_in_time(verification, attempt, was_captured=captured, last_look=True)
             return
         found = await self._verifications.get(data.verification_id)
         if found is None:
@@ -90,12 +93,28 @@ class Verdicts:
             raise UnprocessableError("verification_id, attempt: no such attempt")
         return verification, attempt
 
+    async def _judge_in_time(
+        self, verification: Verification, attempt: Attempt, *, was_captured: bool, last_look: bool = False
+    ) -> None:
+        """Judge; in an outage beyond the verification's time answer that there was no answer (rule 10).
+
+        Its deadline cannot do that: it has the same key, and so waits behind the record that waits for the provider.
+        """
+        try:
+            await self._judge(verification, attempt, was_captured=was_captured, last_look=last_look)
+        except UnavailableError:
+            if self._clock().timestamp() < verification.expires_at + _GRACE_LOOKS * _GRACE_SECONDS:
+                raise
+            decided = await self._verifications.decide(verification, Outcome.ERROR, self._clock())
+            await self._announcing.announce(decided)
+            await self._forget_left(attempt)
+
     async def _judge(
         self, verification: Verification, attempt: Attempt, *, was_captured: bool, last_look: bool = False
     ) -> None:
         result = await self._results.fetch(attempt.provider_session_id)
         picture: Picture | None = None
-        if result.status is SessionStatus.SUCCEEDED:
+        if result.picture and result.confidence_percent is not None:
             # Before anything else: three minutes after its creation the provider forgets the session.
             picture = await self._evidence.save(attempt, result)
         elif result.status in (SessionStatus.EXPIRED, SessionStatus.GONE) and (
@@ -124,6 +143,7 @@ class Verdicts:
         try:
             decided = await self._verifications.decide(verification, outcome, self._clock(), attempt)
         except ConditionFailedError as error:
+            await self._forget_left(attempt)
             raise UnprocessableError("this liveness session has decided another verification") from error
         log.info("decided", extra={"verification_id": verification.verification_id, "attempt": attempt.attempt})
         await self._announcing.announce(decided)
@@ -139,6 +159,15 @@ class Verdicts:
         if attempt.attempt >= self._most_attempts:
             decided = await self._verifications.decide(ended, outcome_without_check(ended), self._clock())
             await self._announcing.announce(decided)
+
+    async def _forget_left(self, attempt: Attempt) -> None:
+        """Remove what an earlier look has kept and could not remove."""
+        try:
+            kept = await self._evidence.find(attempt)
+        except UnavailableError:
+            return  # as below
+        if kept is not None:
+            await self._forget(kept[1])
 
     async def _forget(self, picture: Picture) -> None:
         try:
