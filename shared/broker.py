@@ -35,18 +35,23 @@ LARGEST_RECORD_BYTES: Final = 1_000_000
 # An idempotent producer that lost its sequence can never publish again: the process must end and start anew.
 _FATAL: Final = (OutOfOrderSequenceNumber, UnknownProducerId, ProducerFenced, IllegalOperation)
 
+_PATIENT_MILLISECONDS: Final = 100
+
 RecordHeader = tuple[str, bytes | None]
 
 
-def consumer_options(settings: KafkaSettings, group: str) -> dict[str, Any]:
-    """Return the options of a subscriber that reads from the start, commits only when told and joins statically."""
+def consumer_options(settings: KafkaSettings, group: str, *, patient: bool = False) -> dict[str, Any]:
+    """Return the options of a subscriber that reads from the start, commits only when told and joins statically.
+
+    ``patient`` is for what has waited long and may wait a little more: it asks a broker that cannot wake it less often.
+    """
     session_milliseconds = int(settings.kafka_session_timeout_seconds * 1000)
     return {
         "group_id": group,
         # Static membership: a restarted process takes its partitions back at once, without a rebalance.
         "group_instance_id": f"{group}.{settings.instance}" if settings.instance else None,
         "auto_offset_reset": "earliest",
-        "fetch_max_wait_ms": settings.kafka_fetch_max_wait_milliseconds,
+        "fetch_max_wait_ms": max(settings.kafka_fetch_max_wait_milliseconds, _PATIENT_MILLISECONDS if patient else 0),
         "session_timeout_ms": session_milliseconds,
         "heartbeat_interval_ms": max(500, session_milliseconds // 10),
         # aiokafka would use the session time-out: too short to drain in-flight work when partitions are revoked.

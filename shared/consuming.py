@@ -9,8 +9,9 @@ by a batch subscriber with manual acknowledgement, of which it never uses the ac
 import asyncio
 import logging
 import time
+import traceback
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -35,6 +36,8 @@ D = TypeVar("D")
 E = TypeVar("E", bound=EventData)
 
 ATTEMPT_HEADER: Final = "facescan_attempt"
+# How many of the attempts before ended in a bug; a record that was only told to wait has none.
+FAILURES_HEADER: Final = "facescan_failures"
 # A record that comes back after a delay is for the group that sent it away; the topic's other readers had it already.
 GROUP_HEADER: Final = "facescan_group"
 
@@ -43,16 +46,18 @@ BUG_DELAYS_SECONDS: Final = (1.0, 5.0, 30.0, 300.0)
 _ATTEMPT_DIGITS: Final = 6
 _FIRST_BACKOFF_SECONDS: Final = 0.1
 _LONGEST_BACKOFF_SECONDS: Final = 5.0
+_FRAMES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Received(Generic[D]):
-    """One decoded event with the record that carried it; ``attempt`` counts from 1."""
+    """One decoded event with the record that carried it; ``attempt`` counts from 1, ``failures`` the bugs so far."""
 
     data: D
     event: CloudEvent
     record: Any
     attempt: int = 1
+    failures: int = 0
 
     @property
     def position(self) -> str:
@@ -98,6 +103,7 @@ class Consuming(Generic[D]):
 
     Give ``handle`` for one record at a time (in order per lane, lanes side by side) or ``handle_batch`` for all records
     of a fetch at once. ``lane`` is the record's key unless given; records without a key have no order among themselves.
+    ``patient``: see ``shared.broker.consumer_options``.
     """
 
     def __init__(
@@ -113,12 +119,14 @@ class Consuming(Generic[D]):
         max_in_flight: int = 256,
         commit_interval_seconds: float = 0.2,
         drain_seconds: float = 15.0,
+        patient: bool = False,
     ) -> None:
         if (handle is None) == (handle_batch is None):
             raise ValueError("give either handle or handle_batch")
         self.topic = topic
         self.topics: Sequence[str] = (topic,)
         self.group = group
+        self.patient = patient
         self._decode = decode
         self._publisher = publisher
         self._handle = handle
@@ -173,7 +181,13 @@ class Consuming(Generic[D]):
                 continue
             try:
                 event = parse_record(record.headers, record.value)
-                received = Received(self._decode(event), event, record, _attempt(headers))
+                received = Received(
+                    self._decode(event),
+                    event,
+                    record,
+                    max(1, _count(headers, ATTEMPT_HEADER)),
+                    _count(headers, FAILURES_HEADER),
+                )
             except Exception as error:  # noqa: BLE001 - an escape would skip all records of the fetch after this one
                 self._spawn(self._put_aside_unread(record, window, error))
                 continue
@@ -200,14 +214,24 @@ class Consuming(Generic[D]):
 
     # -- lanes ---------------------------------------------------------------------------------------------------
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A lane that dies would hold its records for ever: the process must start anew and read them again.
+            log.critical("a lane died", extra={"group": self.group, "error": type(error).__name__})
+            self._publisher.fatal.set()
 
     def _enqueue(self, item: _Item[D], handle: Handler[D]) -> None:
         metrics.IN_FLIGHT.labels(self.group).inc()
-        key = self._lane(item.received)
+        try:
+            key = self._lane(item.received)
+        except Exception:  # noqa: BLE001 - a record without a lane has one of its own
+            key = item.received.position
         waiting = self._lanes.get(key)
         if waiting is not None:
             waiting.append(item)
@@ -252,7 +276,10 @@ class Consuming(Generic[D]):
             except UnavailableError:
                 raise
             except Exception as error:  # noqa: BLE001 - as above
-                return [error] * len(items)
+                if len(items) == 1:
+                    return [error]
+                # One of them is to blame: each is tried by itself, so that it alone is sent away.
+                return [(await self._try_alone(item, handle_batch)) for item in items]
 
         metrics.IN_FLIGHT.labels(self.group).inc(len(items))
         try:
@@ -263,6 +290,15 @@ class Consuming(Generic[D]):
             metrics.IN_FLIGHT.labels(self.group).dec(len(items))
             for item in items:
                 self._open.pop(id(item), None)
+
+    @staticmethod
+    async def _try_alone(item: _Item[D], handle_batch: BatchHandler[D]) -> Exception | None:
+        try:
+            return (await handle_batch([item.received]))[0]
+        except UnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            return error
 
     # -- how a record ends ---------------------------------------------------------------------------------------
 
@@ -289,7 +325,7 @@ class Consuming(Generic[D]):
         if error is None:
             outcome = "handled"
         else:
-            outcome = "put_aside" if self._side(error, received.attempt) else "delayed"
+            outcome = "put_aside" if self._side(error, received.failures) else "delayed"
             try:
                 ended, _ = await self._until_available(lambda: self._send_away(received, error))
             except UnprocessableError:  # it is too large to be written again as a whole, and so cannot be delayed
@@ -302,18 +338,19 @@ class Consuming(Generic[D]):
         metrics.HANDLING_SECONDS.labels(self.topic).observe(time.monotonic() - item.taken_at)
 
     @staticmethod
-    def _side(error: Exception, attempt: int) -> Side | None:
+    def _side(error: Exception, failures: int) -> Side | None:
         """Whose dead letter the record becomes, or None when it comes back later."""
         if isinstance(error, RetryLaterError):
             return None
         if isinstance(error, UnprocessableError):
             return Side.THEIRS
-        return Side.OURS if attempt > len(BUG_DELAYS_SECONDS) else None
+        return Side.OURS if failures >= len(BUG_DELAYS_SECONDS) else None
 
     async def _send_away(self, received: Received[D], error: Exception) -> None:
         record = received.record
         extra = {"group": self.group, "event_id": received.event.id, "position": received.position}
-        side = self._side(error, received.attempt)
+        failures = received.failures
+        side = self._side(error, failures)
         if side is not None:
             await self._put_aside_read(received, error, side)
             return
@@ -321,13 +358,21 @@ class Consuming(Generic[D]):
             after_seconds = error.after_seconds
             log.info("comes back later", extra={**extra, "why": str(error), "seconds": after_seconds})
         else:
-            after_seconds = BUG_DELAYS_SECONDS[received.attempt - 1]
-            log.error("failed", extra={**extra, "attempt": received.attempt}, exc_info=error)
+            after_seconds = BUG_DELAYS_SECONDS[failures]
+            failures += 1
+            # Where, but not the error's own text: it may hold anything that a sender wrote.
+            where = traceback.format_tb(error.__traceback__)[-_FRAMES:]
+            log.error(
+                "failed", extra={**extra, "failures": failures, "error": type(error).__name__, "where": "".join(where)}
+            )
         headers: list[RecordHeader] = [
-            (name, value) for name, value in record.headers if name not in (ATTEMPT_HEADER, GROUP_HEADER)
+            (name, value)
+            for name, value in record.headers
+            if name not in (ATTEMPT_HEADER, FAILURES_HEADER, GROUP_HEADER)
         ]
         headers += [
             (ATTEMPT_HEADER, str(received.attempt + 1).encode()),
+            (FAILURES_HEADER, str(failures).encode()),
             (GROUP_HEADER, self.group.encode()),
         ]
         await delay_record(
@@ -421,10 +466,10 @@ def _key_of(received: Received[Any]) -> Hashable:
     return key if key is not None else received.position
 
 
-def _attempt(headers: dict[str, bytes | None]) -> int:
+def _count(headers: dict[str, bytes | None], name: str) -> int:
     # Anybody can write the header: what is no small number counts as none.
-    text = headers.get(ATTEMPT_HEADER) or b""
-    return max(1, int(text)) if text.isdigit() and len(text) <= _ATTEMPT_DIGITS else 1
+    text = headers.get(name) or b""
+    return int(text) if text.isdigit() and len(text) <= _ATTEMPT_DIGITS else 0
 
 
 def _one_line(error: Exception) -> str:

@@ -61,6 +61,7 @@ class Reader(Protocol):
     group: str
     listener: Any
     assigned: bool
+    patient: bool
 
     @property
     def oldest_seconds(self) -> float:
@@ -154,7 +155,7 @@ class Service:
             decoder=decode,
             title=reader.topics[0] if len(reader.topics) == 1 else take.__name__,
             description=description,
-            **consumer_options(self.settings, reader.group),
+            **consumer_options(self.settings, reader.group, patient=reader.patient),
         )
         subscriber(take)
         self._readers.append((reader, subscriber))

@@ -43,7 +43,7 @@ class ConnectTo:
             changed = path.stat().st_mtime_ns
             known = self._known.get(receiver)
             if known is None or known[0] != changed:
-                known = self._known[receiver] = (changed, str(orjson.loads(path.read_bytes())["inbox"]))
+                known = self._known[receiver] = (changed, _inbox(path))
         except FileNotFoundError:
             return self._public.url(receiver, generation)
         except (OSError, KeyError, TypeError, orjson.JSONDecodeError) as error:
@@ -56,3 +56,10 @@ class ConnectTo:
         authority = self._folder / "ca.pem"
         if authority.exists():
             context.load_verify_locations(cafile=authority)
+
+
+def _inbox(path: Path) -> str:
+    inbox = orjson.loads(path.read_bytes())["inbox"]
+    if not isinstance(inbox, str) or not inbox:
+        raise TypeError("inbox is no text")
+    return inbox

@@ -6,6 +6,7 @@ whose head is not: no memory is held, no commit is made, and waiting hours cause
 
 import asyncio
 import logging
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 GROUP: Final = "facescan.async_post.delayer"
 TOPICS: Final = {delay_topic(rung): rung for rung in DELAY_RUNGS_SECONDS}
 _BACKOFF_SECONDS: Final = 1.0
+# What Kafka takes as a topic's name; any other would be asked for in vain, and hold up all that waits behind it.
+_TOPIC: Final = re.compile(rb"[A-Za-z0-9._-]{1,249}\Z")
 
 
 class Delayer(ConsumerRebalanceListener):  # type: ignore[misc] # the client has no types
@@ -39,6 +42,7 @@ class Delayer(ConsumerRebalanceListener):  # type: ignore[misc] # the client has
         self.group = GROUP
         self.listener: Any = self
         self.assigned = False
+        self.patient = True
         self.oldest_seconds = 0.0
 
     def start(self, consumer: Callable[[], Any]) -> None:
@@ -94,10 +98,9 @@ class Delayer(ConsumerRebalanceListener):  # type: ignore[misc] # the client has
     async def _bring_back(self, record: Any) -> None:
         target = next((value for name, value in record.headers if name == TARGET_HEADER and value), None)
         until = _until(record)
-        if target is None or until is None:
-            await put_aside(
-                self._publisher, record, side=Side.THEIRS, group=GROUP, reason="no delayed record: headers missing"
-            )
+        if target is None or until is None or not _TOPIC.match(target):
+            why = "no delayed record: its headers do not say where it is to appear, and when"
+            await put_aside(self._publisher, record, side=Side.THEIRS, group=GROUP, reason=why)
             return
         headers: list[RecordHeader] = list(record.headers)
         try:
@@ -112,7 +115,7 @@ class Delayer(ConsumerRebalanceListener):  # type: ignore[misc] # the client has
                 )
             else:
                 await self._publisher.send(target.decode(), record.key, record.value, without_delay(headers))
-        except (UnprocessableError, UnicodeDecodeError) as error:
+        except UnprocessableError as error:
             await put_aside(self._publisher, record, side=Side.OURS, group=GROUP, reason=type(error).__name__)
 
     def _sleep(self, partition: TopicPartition, offset: int, seconds: float) -> None:

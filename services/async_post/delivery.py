@@ -70,9 +70,9 @@ def _retry_after(text: str | None) -> float | None:
     """Return the seconds that a Retry-After header asks for (RFC 9110 §10.2.3), or None."""
     if text is None:
         return None
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return float(text)
     try:
         return max(0.0, (parsedate_to_datetime(text) - now_utc()).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -5,7 +5,7 @@ from typing import Final
 
 import orjson
 
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, UnavailableError
 from shared.keys import KeyRecordError, SigningKey
 from shared.stores import Aws, ServiceError
 
@@ -39,10 +39,17 @@ class KeyRing:
             )
         except ServiceError as error:
             raise ConfigurationError(f"FACESCAN_SIGNING_SECRET: secret {self._secret!r}: {error.code}") from error
-        return str(answer["SecretString"])
+        except UnavailableError as error:
+            if "missing" not in str(error):
+                raise
+            raise UnavailableError(f"FACESCAN_SIGNING_SECRET: secret {self._secret!r} is not there") from error
+        text = answer.get("SecretString")
+        if text is None:
+            raise ConfigurationError(f"FACESCAN_SIGNING_SECRET: secret {self._secret!r} holds bytes, no text")
+        return str(text)
 
     def _parse(self, text: str) -> SigningKey:
-        where = f"secret {self._secret!r}"
+        where = f"FACESCAN_SIGNING_SECRET: secret {self._secret!r}"
         try:
             secret = orjson.loads(text)
         except orjson.JSONDecodeError:

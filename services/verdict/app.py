@@ -54,6 +54,7 @@ def build(settings: VerdictSettings) -> Service:
             decode=event_decoder(DeadlinePassed),
             publisher=service.publisher,
             handle=verdicts.on_deadline,
+            patient=True,
             drain_seconds=settings.drain_seconds,
         ),
         DeadlinePassed,

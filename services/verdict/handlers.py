@@ -80,12 +80,14 @@ class Verdicts:
             raise UnprocessableError("verification_id: no such verification")
         if found.state is State.CAPTURED and found.attempt_open and received.attempt <= _GRACE_LOOKS:
             raise RetryLaterError("the last check is being judged", _GRACE_SECONDS)
+        # A check that was done and could still not be judged by now met trouble of ours.
+        stuck = found.state is State.CAPTURED and found.attempt_open
         if found.state not in ENDED:
-            # A check that was done and could still not be judged by now met trouble of ours.
-            stuck = found.state is State.CAPTURED and found.attempt_open
             outcome = Outcome.ERROR if stuck else outcome_without_check(found)
             found = await self._verifications.decide(found, outcome, self._clock())
         await self._announcing.announce(found)
+        if stuck and (attempt := await self._verifications.attempt(found.verification_id, found.attempt)):
+            await self._forget_left(attempt)
 
     async def _subject(self, verification_id: str, number: int) -> tuple[Verification, Attempt]:
         verification, attempt = await self._verifications.subject(verification_id, number)

@@ -16,7 +16,7 @@ import pytest_asyncio
 from cli.embedded_topics import make_topics
 from services.async_post.delayer import Delayer
 from shared.broker import Publisher
-from shared.consuming import ATTEMPT_HEADER, BUG_DELAYS_SECONDS, GROUP_HEADER, Received
+from shared.consuming import ATTEMPT_HEADER, BUG_DELAYS_SECONDS, FAILURES_HEADER, GROUP_HEADER, Received
 from shared.dead_letters import PREFIX
 from shared.delays import TARGET_HEADER, UNTIL_HEADER
 from shared.errors import ConfigurationError, RetryLaterError, UnavailableError, UnprocessableError
@@ -356,10 +356,10 @@ async def test_a_record_that_meets_a_bug_waits_and_in_the_end_is_put_aside_as_ou
 
     reader.handle = bug
     began = time.time()
-    last = str(len(BUG_DELAYS_SECONDS) + 1).encode()
+    last = str(len(BUG_DELAYS_SECONDS)).encode()
     await broker.writer.write(reader.topic, 1, "same", extra=[("x", None), ("y", b"\xff")])
     await broker.writer.write(
-        reader.topic, 2, "same", extra=[(ATTEMPT_HEADER, last), (GROUP_HEADER, reader.group.encode())]
+        reader.topic, 2, "same", extra=[(FAILURES_HEADER, last), (GROUP_HEADER, reader.group.encode())]
     )
     (waiting,) = await broker.delayed(reader, 1)
     headers = dict(waiting.headers)

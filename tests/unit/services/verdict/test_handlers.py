@@ -555,6 +555,7 @@ async def test_a_legal_photo_that_cannot_be_read_is_an_outage_and_never_a_denial
         await scene.capture(verification)
     await scene.deadline(verification, looks=6)
     assert scene.outcomes() == [Outcome.ERROR]
+    assert scene.emulated.evidence(verification.verification_id) == []
 
 
 @pytest.mark.parametrize("error", ["ThrottlingException", "AccessDeniedException"])

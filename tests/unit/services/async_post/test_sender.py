@@ -1,0 +1,227 @@
+"""How a delivery ends: settled, tried again, given up, or signed again because it waited too long."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from services.async_post.connect_to import PublicDestinations
+from services.async_post.delivery import HttpDelivery
+from services.async_post.domain import Answer
+from services.async_post.sender import GROUP, Sender, lane
+from shared.consuming import Received
+from shared.dead_letters import PREFIX
+from shared.errors import UnavailableError
+from shared.events import PostRequested, PostSettled, PostSigned
+from shared.generation import Generation
+from shared.topics import DEAD_THEIRS
+from tests.support.received import received
+from tests.support.recording import RecordingPublisher
+
+NOW = datetime.now(UTC)
+
+
+class ScriptedDelivery(HttpDelivery):
+    """Answers as a test wants; ``posted`` is what was delivered, ``most`` how many were under way at once."""
+
+    def __init__(self, answer: Answer | Callable[[str], Answer] = Answer(200)) -> None:  # noqa: B008 - it is frozen
+        super().__init__(PublicDestinations(), timeout_seconds=1, most_in_flight=1)
+        self.answer = answer
+        self.posted: list[tuple[str, Generation, str]] = []
+        self.under_way: dict[str, int] = {}
+        self.most: dict[str, int] = {}
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def post(self, receiver: str, generation: Generation, message: str) -> Answer:
+        """See HttpDelivery."""
+        self.posted.append((receiver, generation, message))
+        self.under_way[receiver] = self.under_way.get(receiver, 0) + 1
+        self.most[receiver] = max(self.most.get(receiver, 0), self.under_way[receiver])
+        try:
+            await self.go.wait()
+        finally:
+            self.under_way[receiver] -= 1
+        return self.answer if isinstance(self.answer, Answer) else self.answer(receiver)
+
+
+def sender(delivery: HttpDelivery, publisher: RecordingPublisher, now: datetime = NOW, per_domain: int = 16) -> Sender:
+    return Sender(
+        delivery=delivery,
+        publisher=publisher,
+        give_up_seconds=27 * 3600.0,
+        most_in_flight_per_domain=per_domain,
+        clock=lambda: now,
+        chance=random.Random(1),
+    )
+
+
+def signed(*, signed_at: datetime = NOW, **more: Any) -> Received[PostSigned]:
+    fields: dict[str, Any] = {
+        "to": "shop.example",
+        "subject": "LocatorVerified@Domain",
+        "body": {"Result": "SUCCESS"},
+        "correlation": "125a5c75-cb72-43d2-9695-37026dfcaa48",
+        "first_requested_at": NOW,
+        "order_key": "v-1",
+    }
+    request = PostRequested(**{**fields, **more})
+    return received(PostSigned(request=request, message="the signed text", signed_at=signed_at))
+
+
+def settled(publisher: RecordingPublisher) -> PostSettled:
+    (sent,) = publisher.of(PostSettled)
+    assert isinstance(sent.data, PostSettled)
+    return sent.data
+
+
+def retry(publisher: RecordingPublisher) -> PostRequested:
+    (sent,) = publisher.of(PostRequested)
+    assert isinstance(sent.data, PostRequested)
+    return sent.data
+
+
+async def test_a_delivered_message_is_settled(publisher: RecordingPublisher) -> None:
+    delivery = ScriptedDelivery(Answer(202))
+    await sender(delivery, publisher).send(signed())
+    assert delivery.posted == [("shop.example", Generation.NLWEB, "the signed text")]
+    end = settled(publisher)
+    assert (end.outcome, end.reason, end.http_status, end.attempts) == ("delivered", "ok", 202, 1)
+    assert (end.to, end.order_key) == ("shop.example", "v-1")
+    assert len(publisher.sent) == 1
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 404, 410, 422])
+async def test_a_refused_message_is_given_up_and_kept_with_its_exact_bytes(
+    publisher: RecordingPublisher, status: int
+) -> None:
+    given = signed()
+    await sender(ScriptedDelivery(Answer(status)), publisher).send(given)
+    end = settled(publisher)
+    assert (end.outcome, end.reason, end.http_status) == ("given_up", "refused", status)
+    (dead,) = [sent for sent in publisher.sent if sent.topic == DEAD_THEIRS]
+    assert (dead.key, dead.value) == (given.record.key, given.record.value)
+    headers = dict(dead.headers)
+    assert headers[f"{PREFIX}group"] == GROUP.encode()
+    assert headers[f"{PREFIX}reason"] == f"given up: refused, last answer {status}".encode()
+
+
+@pytest.mark.parametrize("answer", [Answer(500), Answer(429), Answer(None, "timeout"), Answer(None, "certificate")])
+async def test_a_message_that_may_succeed_later_goes_back_to_be_signed_again(
+    publisher: RecordingPublisher, answer: Answer
+) -> None:
+    given = signed()
+    await sender(ScriptedDelivery(answer), publisher).send(given)
+    again = retry(publisher)
+    assert again.attempt == 2
+    assert again.model_copy(update={"attempt": 1}) == given.data.request
+    (sent,) = publisher.sent
+    assert sent.due == pytest.approx(NOW.timestamp() + 5.25, abs=0.3)
+
+
+async def test_a_receiver_s_wish_is_kept(publisher: RecordingPublisher) -> None:
+    await sender(ScriptedDelivery(Answer(429, retry_after_seconds=300)), publisher).send(signed())
+    assert publisher.sent[0].due == pytest.approx(NOW.timestamp() + 300, abs=1)
+
+
+async def test_every_try_is_an_event_of_its_own_and_a_repeated_try_the_same(publisher: RecordingPublisher) -> None:
+    sending = sender(ScriptedDelivery(Answer(500)), publisher)
+    for attempt in (1, 1, 2):
+        await sending.send(signed(attempt=attempt))
+    first, again, second = (sent.event.id for sent in publisher.sent)
+    assert first == again != second
+
+
+async def test_after_the_last_try_a_message_is_given_up(publisher: RecordingPublisher) -> None:
+    await sender(ScriptedDelivery(Answer(None, "dns")), publisher).send(signed(attempt=9))
+    end = settled(publisher)
+    assert (end.outcome, end.reason, end.http_status, end.attempts) == ("given_up", "attempts", None, 9)
+    dead = dict(publisher.sent[0].headers)
+    assert dead[f"{PREFIX}reason"] == b"given up: attempts, last answer dns"
+
+
+async def test_a_message_that_waited_for_us_is_signed_again_and_not_counted_as_tried(
+    publisher: RecordingPublisher,
+) -> None:
+    delivery, given = ScriptedDelivery(), signed(signed_at=NOW - timedelta(seconds=61))
+    await sender(delivery, publisher).send(given)
+    assert delivery.posted == []
+    assert retry(publisher) == given.data.request
+    assert publisher.sent[0].due is None
+
+
+async def test_a_message_within_the_receivers_window_is_sent_as_it_is(publisher: RecordingPublisher) -> None:
+    await sender(ScriptedDelivery(), publisher).send(signed(signed_at=NOW - timedelta(seconds=59)))
+    assert settled(publisher).outcome == "delivered"
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 1e6])
+async def test_after_its_deadline_a_message_is_given_up_untried(publisher: RecordingPublisher, seconds: float) -> None:
+    delivery = ScriptedDelivery()
+    await sender(delivery, publisher).send(signed(deadline=NOW - timedelta(seconds=seconds)))
+    assert delivery.posted == []
+    assert (settled(publisher).outcome, settled(publisher).reason) == ("given_up", "deadline")
+
+
+async def test_a_try_that_would_come_after_the_deadline_is_not_waited_for(publisher: RecordingPublisher) -> None:
+    await sender(ScriptedDelivery(Answer(500)), publisher).send(signed(deadline=NOW + timedelta(seconds=3)))
+    assert settled(publisher).reason == "attempts"
+
+
+async def test_without_a_deadline_the_first_request_s_time_counts(publisher: RecordingPublisher) -> None:
+    await sender(ScriptedDelivery(), publisher).send(signed(first_requested_at=NOW - timedelta(hours=27)))
+    assert settled(publisher).reason == "deadline"
+
+
+async def test_an_outage_of_the_broker_after_the_delivery_is_raised_so_that_it_is_settled_later(
+    publisher: RecordingPublisher,
+) -> None:
+    publisher.refusals, given = 1, signed()
+    sending = sender(ScriptedDelivery(), publisher)
+    with pytest.raises(UnavailableError):
+        await sending.send(given)
+    await sending.send(given)
+    assert settled(publisher).outcome == "delivered"
+
+
+async def test_a_slow_receiver_takes_only_its_own_places(publisher: RecordingPublisher) -> None:
+    delivery = ScriptedDelivery()
+    delivery.go.clear()
+    sending = sender(delivery, publisher, per_domain=2)
+    slow = [asyncio.create_task(sending.send(signed(order_key=str(number)))) for number in range(10)]
+    await asyncio.sleep(0)
+    other = asyncio.create_task(sending.send(signed(to="quick.example")))
+    while len(delivery.posted) < 3:
+        await asyncio.sleep(0)
+    assert delivery.most == {"shop.example": 2, "quick.example": 1}
+    delivery.go.set()
+    await asyncio.gather(*slow, other)
+    assert len(publisher.of(PostSettled)) == 11
+    assert delivery.most == {"shop.example": 2, "quick.example": 1}
+
+
+async def test_a_delivery_that_fails_in_an_unknown_way_gives_its_place_back(publisher: RecordingPublisher) -> None:
+    def fail(_: str) -> Answer:
+        raise ZeroDivisionError
+
+    delivery = ScriptedDelivery(fail)
+    sending = sender(delivery, publisher, per_domain=1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError):
+            await sending.send(signed())
+    delivery.answer = Answer(200)
+    async with asyncio.timeout(1):
+        await sending.send(signed())
+
+
+def test_messages_of_one_order_key_to_one_domain_share_a_lane_and_others_have_their_own() -> None:
+    one, same = signed(), signed()
+    assert lane(one) == lane(same)
+    lanes = {lane(one), lane(signed(order_key="v-2")), lane(signed(to="other.example")), lane(signed(order_key=None)),
+             lane(signed(order_key=None))}  # fmt: skip
+    assert len(lanes) == 5
+
+

@@ -1,0 +1,56 @@
+"""Settings that weaken a guard are refused where they would matter."""
+
+import pytest
+
+from services.async_post.settings import AsyncPostSettings
+from services.inbox.settings import InboxSettings
+from services.session.settings import SessionSettings
+from shared.errors import ConfigurationError
+from shared.settings import load
+
+LEAST = {"FACESCAN_DOMAIN": "identity.example", "FACESCAN_KAFKA_BOOTSTRAP": "kafka:9092"}
+
+
+@pytest.mark.parametrize("environment", [{}, {"FACESCAN_ENVIRONMENT": "production"}])
+def test_other_destinations_than_dns_names_are_refused_outside_of_development(environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="FACESCAN_DEVELOPMENT_CONNECT_TO") as caught:
+        load(AsyncPostSettings, LEAST | environment | {"FACESCAN_DEVELOPMENT_CONNECT_TO": "/tmp/world"})
+    assert "\n" not in str(caught.value)
+
+
+def test_other_destinations_are_taken_in_development() -> None:
+    settings = load(
+        AsyncPostSettings,
+        LEAST | {"FACESCAN_ENVIRONMENT": "development", "FACESCAN_DEVELOPMENT_CONNECT_TO": "/tmp/world"},
+    )
+    assert str(settings.development_connect_to) == "/tmp/world"
+
+
+@pytest.mark.parametrize("where", ["127.0.0.1:53", "127.0.0.53:53", "[::1]:5353"])
+def test_a_resolver_on_this_machine_is_taken(where: str) -> None:
+    assert load(InboxSettings, LEAST | {"FACESCAN_DNS_RESOLVER": where}).dns_resolver == where
+
+
+@pytest.mark.parametrize(
+    "where", ["8.8.8.8:53", "10.0.0.1:53", "[2001:db8::1]:53", "0.0.0.0:53", "localhost:53", "127.0.0.1", "127.0.0.1:0",
+              "127.0.0.1:65536", "127.0.0.1:x", ""],
+)  # fmt: skip
+def test_a_resolver_elsewhere_is_refused(where: str) -> None:
+    with pytest.raises(ConfigurationError, match="FACESCAN_DNS_RESOLVER"):
+        load(InboxSettings, LEAST | {"FACESCAN_DNS_RESOLVER": where})
+
+
+@pytest.mark.parametrize("secret", ["", "short", "x" * 31])
+def test_a_guessable_secret_of_the_page_s_addresses_is_refused_and_not_shown(secret: str) -> None:
+    given = {"FACESCAN_SESSION_PUBLIC_URL": "https://scan.example", "FACESCAN_SCAN_TOKEN_SECRET": secret}
+    with pytest.raises(ConfigurationError, match="FACESCAN_SCAN_TOKEN_SECRET") as caught:
+        load(SessionSettings, LEAST | given)
+    assert not secret or secret not in str(caught.value)
+
+
+def test_an_attempt_never_outlives_the_provider_s_memory() -> None:
+    given = {"FACESCAN_SESSION_PUBLIC_URL": "https://scan.example", "FACESCAN_SCAN_TOKEN_SECRET": "x" * 32}
+    with pytest.raises(ConfigurationError, match="FACESCAN_ATTEMPT_SECONDS"):
+        load(SessionSettings, LEAST | given | {"FACESCAN_ATTEMPT_SECONDS": "175"})
+    with pytest.raises(ConfigurationError, match="FACESCAN_SESSION_PUBLIC_URL"):
+        load(SessionSettings, LEAST | given | {"FACESCAN_SESSION_PUBLIC_URL": "https://scan.example/path"})
