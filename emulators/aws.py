@@ -6,15 +6,17 @@ matches any bytes with any bytes, is replaced where moto chooses its backends, s
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
+import socket
 import threading
 from typing import TYPE_CHECKING
 
 import click
-import waitress
+import uvicorn
+import uvloop
 
+from emulators.inline_wsgi import InlineWsgi
 from emulators.moto_services import MotoObjectStore, MotoServices
 from emulators.rekognition import SIDE_DOOR_PREFIX, TARGET_PREFIX, Rekognition
 
@@ -22,10 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-_THREADS = 16
 _IDLE_CONNECTION_SECONDS = 600
 _MOST_BODY_BYTES = 64 * 1024 * 1024
-_MOST_CONNECTIONS = 1000
+_BACKLOG = 1024
 
 
 class Endpoint:
@@ -49,27 +50,29 @@ class Endpoint:
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="any free one")
 def main(host: str, port: int) -> None:
     """Serve the emulated AWS until SIGTERM or SIGINT."""
-    # "Task queue depth" warnings tell of nothing but a burst.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     try:
-        server = waitress.create_server(
-            Endpoint(),
-            host=host,
-            port=port,
-            threads=_THREADS,
-            channel_timeout=_IDLE_CONNECTION_SECONDS,
-            connection_limit=_MOST_CONNECTIONS,
-            max_request_body_size=_MOST_BODY_BYTES,
-            asyncore_use_poll=True,  # select() fails beyond 1024 descriptors
-            ident="emulated-aws",
+        bound = socket.create_server((host, port), backlog=_BACKLOG, reuse_port=False)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
+    server = uvicorn.Server(
+        uvicorn.Config(
+            InlineWsgi(Endpoint(), _MOST_BODY_BYTES),
+            interface="asgi3",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_level="error",
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=_IDLE_CONNECTION_SECONDS,
         )
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"cannot listen on {host}:{port}: {error}") from None
+    )
     # State is in memory only: an orderly end would just wait for idle connections.
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, lambda *_: os._exit(0))
-    click.echo(f"aws: ready on http://{host}:{server.effective_port}")
-    server.run()
+    click.echo(f"aws: ready on http://{host}:{bound.getsockname()[1]}")
+    uvloop.run(server._serve([bound]))
 
 
 if __name__ == "__main__":

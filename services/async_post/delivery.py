@@ -8,6 +8,7 @@ import aiohttp
 
 from services.async_post.connect_to import ConnectTo, Destinations
 from services.async_post.domain import Answer
+from services.async_post.public_addresses import PublicAddresses
 from shared.clock import now_utc
 from shared.generation import Generation
 
@@ -27,10 +28,14 @@ class HttpDelivery:
     async def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             context = ssl.create_default_context()
+            anywhere = aiohttp.ThreadedResolver()
             if isinstance(self._destinations, ConnectTo):
                 self._destinations.trust(context)
+            resolver = anywhere if isinstance(self._destinations, ConnectTo) else PublicAddresses(anywhere)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._most_in_flight, ssl=context, keepalive_timeout=30),
+                connector=aiohttp.TCPConnector(
+                    limit=self._most_in_flight, ssl=context, keepalive_timeout=30, resolver=resolver
+                ),
                 timeout=self._timeout,
                 headers={"content-type": "application/json", "user-agent": "facescan"},
                 cookie_jar=aiohttp.DummyCookieJar(),

@@ -28,8 +28,8 @@ ANSWER_SECONDS: Final = Histogram(
 
 _PATH: Final = "/inbox"
 _RETRY_AFTER_SECONDS: Final = b"5"
-# The producer itself never gives up (idempotence): below the 10 s that senders wait, so that they hear of an outage. What
-# is stored after all is a message whose copy, the sender's next try, is dropped.
+# The producer itself never gives up (idempotence): less than the 10 s that senders wait, so that they hear of an
+# outage. What is stored after all is a message whose copy, the sender's next try, is dropped.
 _STORE_SECONDS: Final = 5.0
 _SERVER_TROUBLE: Final = 500
 

@@ -86,8 +86,8 @@ class Verdicts:
             outcome = Outcome.ERROR if stuck else outcome_without_check(found)
             found = await self._verifications.decide(found, outcome, self._clock())
         await self._announcing.announce(found)
-        if stuck and (attempt := await self._verifications.attempt(found.verification_id, found.attempt)):
-            await self._forget_left(attempt)
+        if stuck and (last := await self._verifications.attempt(found.verification_id, found.attempt)):
+            await self._forget_left(last)
 
     async def _subject(self, verification_id: str, number: int) -> tuple[Verification, Attempt]:
         verification, attempt = await self._verifications.subject(verification_id, number)

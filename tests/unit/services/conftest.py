@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -20,7 +19,7 @@ def emulated() -> Iterator[Emulated]:
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """host:port of an embedded broker."""
-    file: Path = tmp_path_factory.mktemp("kafka") / "address"
+    file = tmp_path_factory.mktemp("kafka") / "address"
     with running("emulators.kafka", "--address-file", str(file)):
         yield file.read_text().strip()
 

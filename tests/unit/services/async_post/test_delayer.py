@@ -103,9 +103,9 @@ async def test_records_of_mixed_times_come_back_in_time_as_they_were_and_garbage
     dead = [record for record in await all_records(kafka, DEAD_THEIRS) if record.key == mark]
     assert sorted(record.value for record in dead) == sorted(value or b"" for value, _ in garbage for _ in range(4))
     for record in dead:
-        headers = dict(record.headers)
-        assert headers[f"{PREFIX}group"] == GROUP.encode()
-        assert headers[f"{PREFIX}topic"] == b"facescan.delay.1s"
+        why = dict(record.headers)
+        assert why[f"{PREFIX}group"] == GROUP.encode()
+        assert why[f"{PREFIX}topic"] == b"facescan.delay.1s"
         given = next(given for value, given in garbage if value == record.value)
         assert list(record.headers)[: len(given)] == given
 

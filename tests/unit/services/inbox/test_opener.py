@@ -48,7 +48,9 @@ async def test_an_rsa_signature_is_opened() -> None:
 
 
 async def test_one_usable_key_among_several_records_is_enough() -> None:
-    resolver = ScriptedResolver({NAME: secure("v=DKIM1;k=dsa;p=AAAA", "v=spf1 -all", public_key_txt(OTHER_KEY), RECORD)})
+    resolver = ScriptedResolver(
+        {NAME: secure("v=DKIM1;k=dsa;p=AAAA", "v=spf1 -all", public_key_txt(OTHER_KEY), RECORD)}
+    )
     await opener(resolver).open(as_bytes(message()))
 
 

@@ -115,7 +115,7 @@ async def test_a_fresh_look_up_goes_past_the_cache_once_in_its_interval() -> Non
     assert resolver.asked == ["name", "name"]
 
 
-# -- against a real resolver over UDP ------------------------------------------------------------------------------------
+# -- against a real resolver over UDP --------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

@@ -197,7 +197,7 @@ async def test_claims_hold_for_their_owner_again_and_for_nobody_else(emulated: E
 
 
 def test_an_event_of_another_type_is_not_taken_for_a_message() -> None:
-    with pytest.raises(UnprocessableError, match="is not facescan.inbox.accepted.v1"):
+    with pytest.raises(UnprocessableError, match=r"is not facescan\.inbox\.accepted\.v1"):
         decode_accepted(CloudEvent("id", "//test", "other.v1", as_bytes(message())))
 
 

@@ -36,7 +36,10 @@ def test_a_copy_is_the_same_verification_and_another_message_another_one() -> No
 
 def test_one_correlation_of_two_senders_is_two_verifications() -> None:
     correlation = "125a5c75-cb72-43d2-9695-37026dfcaa48"
-    ids = {become({"Locator": "a"}, From=sender, Correlation=correlation).verification_id for sender in ("a.example", "b.example")}
+    ids = {
+        become({"Locator": "a"}, From=sender, Correlation=correlation).verification_id
+        for sender in ("a.example", "b.example")
+    }
     assert len(ids) == 2
 
 

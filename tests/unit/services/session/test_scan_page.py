@@ -348,5 +348,3 @@ async def test_the_actions_are_posts(page: Page) -> None:
 async def test_the_style_sheet_is_served(page: Page) -> None:
     async with page.http.get(f"{page.url}/scan.css") as answer:
         assert (answer.status, answer.content_type) == (200, "text/css")
-
-

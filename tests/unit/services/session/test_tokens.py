@@ -34,7 +34,11 @@ def test_a_token_of_another_secret_opens_nothing(identifier: str) -> None:
     assert TOKENS.read(Tokens("another secret of the same length").make(identifier)) is None
 
 
-@given(st.text() | st.text(ALPHABET, min_size=44, max_size=52) | st.binary(max_size=60).map(lambda data: data.decode("latin-1")))
+@given(
+    st.text()
+    | st.text(ALPHABET, min_size=44, max_size=52)
+    | st.binary(max_size=60).map(lambda data: data.decode("latin-1"))
+)
 def test_garbage_opens_nothing_and_never_raises(text: str) -> None:
     assert TOKENS.read(text) is None
 

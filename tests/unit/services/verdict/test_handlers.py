@@ -126,7 +126,9 @@ class Scene:
         return found
 
     def outcomes(self) -> list[Outcome]:
-        return [sent.data.outcome for sent in self.publisher.of(VerdictReached) if isinstance(sent.data, VerdictReached)]
+        return [
+            sent.data.outcome for sent in self.publisher.of(VerdictReached) if isinstance(sent.data, VerdictReached)
+        ]
 
     def posts(self) -> dict[str, PostRequested]:
         """Return the messages by subject."""
@@ -150,7 +152,7 @@ def _ids(publisher: RecordingPublisher, model: type[EventData]) -> list[str]:
     return [sent.event.id for sent in publisher.of(model)]
 
 
-# -- what is decided -----------------------------------------------------------------------------------------------------
+# -- what is decided -------------------------------------------------------------------------------------------------
 
 
 async def test_the_owner_alive_is_a_success_and_everybody_is_told(scene: Scene) -> None:
@@ -264,7 +266,7 @@ async def test_a_check_that_runs_beyond_its_time_ends_without_a_result(scene: Sc
     await scene.ended_without_answer(verification)
 
 
-# -- whose verdict it is -------------------------------------------------------------------------------------------------
+# -- whose verdict it is ---------------------------------------------------------------------------------------------
 
 
 async def test_the_subject_is_the_attempt_s_own_and_not_what_the_record_says_now(scene: Scene) -> None:
@@ -344,7 +346,7 @@ async def test_a_hint_before_the_page_said_done_still_judges_by_the_provider_alo
     assert scene.outcomes() == []
 
 
-# -- repeats -------------------------------------------------------------------------------------------------------------
+# -- repeats ---------------------------------------------------------------------------------------------------------
 
 
 async def test_the_same_hint_twice_is_one_verdict(scene: Scene) -> None:
@@ -393,7 +395,7 @@ async def test_a_hint_after_the_deadline_decided_changes_nothing(scene: Scene) -
     assert scene.outcomes() == [Outcome.ERROR]
 
 
-# -- deadlines -----------------------------------------------------------------------------------------------------------
+# -- deadlines -------------------------------------------------------------------------------------------------------
 
 
 async def test_a_page_that_went_silent_after_a_finished_check_still_gets_its_verdict(scene: Scene) -> None:
@@ -458,7 +460,7 @@ async def test_a_system_of_ours_gets_the_event_and_nobody_a_message(scene: Scene
     assert scene.posts() == {}
 
 
-# -- outages and evidence ------------------------------------------------------------------------------------------------
+# -- outages and evidence --------------------------------------------------------------------------------------------
 
 
 async def test_a_session_that_expired_before_anybody_looked_is_an_error_and_never_a_failure(scene: Scene) -> None:
@@ -559,9 +561,7 @@ async def test_a_legal_photo_that_cannot_be_read_is_an_outage_and_never_a_denial
 
 
 @pytest.mark.parametrize("error", ["ThrottlingException", "AccessDeniedException"])
-async def test_an_attempt_s_deadline_in_an_outage_does_not_hold_up_the_verification_s(
-    scene: Scene, error: str
-) -> None:
+async def test_an_attempt_s_deadline_in_an_outage_does_not_hold_up_the_verification_s(scene: Scene, error: str) -> None:
     """Both deadlines have one key, and so one lane: the first must end when the second is due, with an error."""
     verification, _ = await scene.checked("alice")
     scene.emulated.fail("CompareFaces", 1000, error)
