@@ -13,10 +13,9 @@ import threading
 from typing import TYPE_CHECKING
 
 import click
-import uvicorn
 import uvloop
 
-from emulators.inline_wsgi import InlineWsgi
+from emulators.inline_wsgi import serve
 from emulators.moto_services import MotoObjectStore, MotoServices
 from emulators.rekognition import SIDE_DOOR_PREFIX, TARGET_PREFIX, Rekognition
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from wsgiref.types import StartResponse, WSGIEnvironment
 
-_IDLE_CONNECTION_SECONDS = 600
 _MOST_BODY_BYTES = 64 * 1024 * 1024
 _BACKLOG = 1024
 
@@ -54,25 +52,11 @@ def main(host: str, port: int) -> None:
         bound = socket.create_server((host, port), backlog=_BACKLOG, reuse_port=False)
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
-    server = uvicorn.Server(
-        uvicorn.Config(
-            InlineWsgi(Endpoint(), _MOST_BODY_BYTES),
-            interface="asgi3",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_level="error",
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=_IDLE_CONNECTION_SECONDS,
-        )
-    )
     # State is in memory only: an orderly end would just wait for idle connections.
     for stop in (signal.SIGTERM, signal.SIGINT):
         signal.signal(stop, lambda *_: os._exit(0))
     click.echo(f"aws: ready on http://{host}:{bound.getsockname()[1]}")
-    uvloop.run(server._serve([bound]))
+    uvloop.run(serve(Endpoint(), bound, _MOST_BODY_BYTES))
 
 
 if __name__ == "__main__":

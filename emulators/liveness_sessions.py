@@ -7,6 +7,7 @@ Not thread-safe: the caller holds one lock around every call.
 from __future__ import annotations
 
 import enum
+import functools
 import time
 import uuid
 from dataclasses import dataclass
@@ -87,7 +88,12 @@ class Session:
         if self.capture is None:
             raise ValueError("the session has no pictures")
         variant = uuid.UUID(self.session_id).int % 1_000_000 + index
-        return make_picture(self.capture.person, self.capture.faces, variant)
+        return _picture(self.capture.person, self.capture.faces, variant)
+
+
+@functools.lru_cache(maxsize=1000)
+def _picture(person: str, faces: int, variant: int) -> bytes:
+    return make_picture(person, faces, variant)
 
 
 class SessionError(Exception):

@@ -78,6 +78,9 @@ class Aws:
             tcp_keepalive=True,
             # The calls are built by this package alone; boto3's own check costs a third of a call's CPU.
             parameter_validation=False,
+            # Found anew for each call otherwise; neither is of use to anybody here.
+            account_id_endpoint_mode="disabled",
+            user_agent="facescan",
         )
         # One session for all clients: each would load its own copy of the endpoints' data (6 MB).
         self._session: boto3.session.Session | None = None
