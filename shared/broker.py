@@ -36,6 +36,7 @@ LARGEST_RECORD_BYTES: Final = 1_000_000
 _FATAL: Final = (OutOfOrderSequenceNumber, UnknownProducerId, ProducerFenced, IllegalOperation)
 
 _PATIENT_MILLISECONDS: Final = 100
+_FLUSH_SECONDS: Final = 5.0
 
 RecordHeader = tuple[str, bytes | None]
 
@@ -91,9 +92,15 @@ class Publisher:
         self._producer = producer
 
     async def stop(self) -> None:
-        """Send what is buffered and disconnect."""
-        if self._producer is not None:
-            await self._producer.stop()
+        """Send what is buffered, within some seconds, and disconnect; nobody was told that the rest is stored."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        try:
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await producer.stop()
+        except TimeoutError:
+            log.warning("stopped without the broker's answer to what was sent last")
 
     def event(self, data: EventData, *step: str, subject: str | None = None) -> CloudEvent:
         """Return ``data`` as an event whose id is the one that this step always has."""

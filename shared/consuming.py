@@ -38,6 +38,8 @@ E = TypeVar("E", bound=EventData)
 ATTEMPT_HEADER: Final = "facescan_attempt"
 # How many of the attempts before ended in a bug; a record that was only told to wait has none.
 FAILURES_HEADER: Final = "facescan_failures"
+# Where it stood when it was read first: what was claimed for that place is still its own (rule 7).
+ORIGIN_HEADER: Final = "facescan_origin"
 # A record that comes back after a delay is for the group that sent it away; the topic's other readers had it already.
 GROUP_HEADER: Final = "facescan_group"
 
@@ -61,7 +63,10 @@ class Received(Generic[D]):
 
     @property
     def position(self) -> str:
-        """Where the record stands in the log: the same for ever, for this record alone."""
+        """Where the record first stood in the log: the same for ever, also when it comes back by a delay topic."""
+        origin = next((value for name, value in self.record.headers if name == ORIGIN_HEADER and value), None)
+        if origin is not None:
+            return str(origin, "utf-8", "replace")
         return f"{self.record.topic}/{self.record.partition}/{self.record.offset}"
 
 
@@ -368,11 +373,12 @@ class Consuming(Generic[D]):
         headers: list[RecordHeader] = [
             (name, value)
             for name, value in record.headers
-            if name not in (ATTEMPT_HEADER, FAILURES_HEADER, GROUP_HEADER)
+            if name not in (ATTEMPT_HEADER, FAILURES_HEADER, GROUP_HEADER, ORIGIN_HEADER)
         ]
         headers += [
             (ATTEMPT_HEADER, str(received.attempt + 1).encode()),
             (FAILURES_HEADER, str(failures).encode()),
+            (ORIGIN_HEADER, received.position.encode()),
             (GROUP_HEADER, self.group.encode()),
         ]
         await delay_record(

@@ -39,7 +39,7 @@ async def delay_record(
     value: bytes | None,
     headers: Iterable[RecordHeader],
 ) -> None:
-    """Make a record appear in topic ``target`` at a time, never before and seldom more than a second after."""
+    """Make a record appear in topic ``target`` at a time: at most 50 ms before and seldom more than a second after."""
     remaining = until_epoch_seconds - time.time()
     waiting: list[RecordHeader] = [
         *without_delay(headers),

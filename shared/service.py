@@ -92,7 +92,7 @@ class Service:
         self.aws = Aws(settings)
         self.tables = Tables(self.aws, settings)
         self.broker = _Broker(
-            settings.kafka_bootstrap,
+            settings.kafka_bootstrap.split(","),  # the framework takes one string for one host
             consumer_only=True,  # publishing has one producer with settings of its own, see shared.broker
             apply_types=False,  # records are decoded one by one, so that a bad one is put aside alone
             ack_policy=AckPolicy.MANUAL,
@@ -193,7 +193,12 @@ class Service:
         # Bound before anything else, so that a taken port is the first thing said; answered when all is ready.
         self._public = self._listen() if self._listen is not None else None
         await self._ops.start()
-        await self.app.run()
+        try:
+            await self.app.run()
+        finally:
+            # An ordinary stop has done this already; a start that failed has not.
+            await self.publisher.stop()
+            self.aws.close()
         if self.publisher.fatal.is_set():
             raise UnavailableError("the producer lost its sequence and cannot go on: start again")
 

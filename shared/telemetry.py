@@ -37,11 +37,10 @@ def set_up_logs(service: str, level: str) -> None:
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Their reports of a broker that is away repeat many times a second; ours say it once.
-    for noisy in ("aiokafka", "botocore", "urllib3", "faststream"):
+    for noisy in ("botocore", "urllib3", "faststream"):
         logging.getLogger(noisy).setLevel(max(logging.getLevelName(level), logging.WARNING))
-    # aiokafka's conn and client loggers report each refused connection; the readiness probe says the same once.
-    for chatty in ("aiokafka.conn", "aiokafka.cluster", "aiokafka.consumer.group_coordinator", "aiokafka.client"):
-        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    # They report each refused connection, thirty lines a second while a broker is away; a wait of ours is one line.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 def set_up_traces(service: str, version: str) -> None:

@@ -6,10 +6,10 @@ whose head is not: no memory is held, no commit is made, and waiting hours cause
 
 import asyncio
 import logging
-import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from math import isfinite
 from typing import Any, Final
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -21,21 +21,23 @@ from shared.dead_letters import Side, put_aside
 from shared.delays import NEAR_SECONDS, TARGET_HEADER, UNTIL_HEADER, delay_record, without_delay
 from shared.errors import UnavailableError, UnprocessableError
 from shared.topics import DELAY_RUNGS_SECONDS, delay_topic
+from shared.topics import TOPICS as DECLARED
 
 log = logging.getLogger(__name__)
 
 GROUP: Final = "facescan.async_post.delayer"
 TOPICS: Final = {delay_topic(rung): rung for rung in DELAY_RUNGS_SECONDS}
 _BACKOFF_SECONDS: Final = 1.0
-# What Kafka takes as a topic's name; any other would be asked for in vain, and hold up all that waits behind it.
-_TOPIC: Final = re.compile(rb"[A-Za-z0-9._-]{1,249}\Z")
+# Where a delayed record may appear. A topic that is not there would be asked for in vain, and hold up all behind it.
+TARGETS: Final = frozenset(spec.name.encode() for spec in DECLARED if spec.name not in TOPICS)
 
 
 class Delayer(ConsumerRebalanceListener):  # type: ignore[misc] # the client has no types
     """Reads the delay topics."""
 
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self, publisher: Publisher, targets: Container[bytes] = TARGETS) -> None:
         self._publisher = publisher
+        self._targets = targets
         self._consumer: Callable[[], Any] = lambda: None
         self._wakes: dict[TopicPartition, asyncio.Task[None]] = {}
         self.topics: Sequence[str] = tuple(TOPICS)
@@ -98,7 +100,7 @@ class Delayer(ConsumerRebalanceListener):  # type: ignore[misc] # the client has
     async def _bring_back(self, record: Any) -> None:
         target = next((value for name, value in record.headers if name == TARGET_HEADER and value), None)
         until = _until(record)
-        if target is None or until is None or not _TOPIC.match(target):
+        if target is None or target not in self._targets or until is None:
             why = "no delayed record: its headers do not say where it is to appear, and when"
             await put_aside(self._publisher, record, side=Side.THEIRS, group=GROUP, reason=why)
             return
@@ -152,7 +154,9 @@ def _until(record: Any) -> float | None:
     for name, value in record.headers:
         if name == UNTIL_HEADER and value:
             try:
-                return float(value)
+                moment = float(value)
             except ValueError:
                 return None
+            # Infinity would go round for ever.
+            return moment if isfinite(moment) else None
     return None

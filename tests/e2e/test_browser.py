@@ -23,8 +23,8 @@ BY_HAND = Role("by hand", "SUCCESS", shows_up=False)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+@pytest.fixture
+def browser(running: Running) -> Iterator[Browser]:
     """Debian's Chromium, or the one that CHROMIUM names."""
     executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if executable is None:

@@ -35,6 +35,7 @@ from tests.support.readers import (
     until_async,
     verification_id,
 )
+from tests.support.targets import AnyTopic
 from tests.unit.emulators.processes import running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -527,7 +528,7 @@ async def test_a_record_that_met_a_bug_comes_back_through_the_delayer_and_is_han
     reader.handle = works_the_second_time
     seconds = SESSION_TIMEOUT_SECONDS[broker.kind]
     service = Service("test", service_settings(broker.bootstrap, seconds))
-    service.read(Delayer(service.publisher), CaptureCompleted, "delays")
+    service.read(Delayer(service.publisher, AnyTopic()), CaptureCompleted, "delays")
     await service.app.start()
     try:
         began = time.monotonic()

@@ -96,7 +96,6 @@ def test_a_start_that_fails_says_why_in_one_line(starts: dict[str, ServiceProces
     assert "too short" not in line
 
 
-@pytest.mark.xfail(strict=True, reason="shared/service.py: a start that fails after the producer's leaves it open")
 @pytest.mark.parametrize("name", ["a missing table", "no region", "AWS does not answer", "a missing signing key"])
 def test_a_start_that_fails_leaves_nothing_open(starts: dict[str, ServiceProcess], name: str) -> None:
     starts[name].process.wait(60)

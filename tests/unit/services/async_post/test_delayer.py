@@ -15,6 +15,7 @@ from shared.delays import NEAR_SECONDS, TARGET_HEADER, UNTIL_HEADER, delay_recor
 from shared.service import Service
 from shared.topics import DEAD_THEIRS, delay_topic
 from tests.support.readers import Writer, all_records, new_topic, service_settings, until, until_async
+from tests.support.targets import AnyTopic
 
 # The shortest delay is what a record may be late by, and a little for the machine.
 LATE_SECONDS = 1.2
@@ -61,7 +62,7 @@ async def running(bootstrap: str) -> AsyncIterator[Bench]:
     # The embedded broker gives the partitions of a member that has gone away only after its session's time.
     quick = service_settings(bootstrap).model_copy(update={"kafka_session_timeout_seconds": 6.0})
     service = Service("test", quick)
-    delayer = Delayer(service.publisher)
+    delayer = Delayer(service.publisher, AnyTopic())
     service.read(delayer, dict[str, Any], "a test")
     await service.app.start()
     try:
