@@ -168,13 +168,18 @@ class Workbench:
         """Send a signal, for example SIGSTOP and SIGCONT. Raises UnavailableError when it does not run."""
         self._processes.send_signal(name, number)
 
-    def restart_service(self, service: str) -> None:
-        """Stop a service in order, start it again, and wait until it is ready. Raises UnavailableError."""
+    def restart_service(self, service: str) -> float:
+        """Stop a service in order, start it again, and wait until it is ready. Raises UnavailableError.
+
+        Returns the seconds from the start of the process until it said that it is ready.
+        """
         child = self._processes.child(service)
         self._processes.end([service], _STOP_SECONDS)
+        began = time.monotonic()
         self._processes.start(child)
         self._write()
         self.wait_ready(service)
+        return time.monotonic() - began
 
     def wait_ready(self, service: str, seconds: float = _START_SECONDS) -> None:
         """Wait until a service says that it is ready. Raises UnavailableError when it dies or the time is over."""

@@ -43,7 +43,8 @@ class Outcome(StrEnum):
 class EventData(BaseModel):
     """The data of one type of event; ``type`` is the CloudEvents type, ``topic`` where it is published."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # Built on first use: no service needs all of them, and each costs start-up time and memory.
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     type: ClassVar[str]
     topic: ClassVar[str]

@@ -38,6 +38,10 @@ STUCK_SECONDS = 120.0
 # A partition that was not fetched for so long while the broker answers: the client is wedged (aiokafka #1154).
 WEDGED_SECONDS = 90.0
 _MAX_RECORDS = 500
+# The collector needs a tenth of a second: not while others wait for the service to be ready.
+_SETTLE_AFTER_SECONDS = 0.5
+# glibc's malloc.h.
+_M_ARENA_MAX = -8
 
 T = TypeVar("T")
 
@@ -185,6 +189,7 @@ class Service:
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT. Raises ConfigurationError or UnavailableError when the start fails."""
+        _share_one_arena()
         telemetry.set_up_traces(self.name, VERSION)
         settings = self.settings
         self._ops = HttpServer(
@@ -203,7 +208,10 @@ class Service:
             raise UnavailableError("the producer lost its sequence and cannot go on: start again")
 
     async def _start(self) -> None:
-        await asyncio.gather(self._until_there(self.publisher.start), asyncio.to_thread(self.aws.warm, *self._uses))
+        await asyncio.gather(self._until_there(self.publisher.start), self._start_stores())
+
+    async def _start_stores(self) -> None:
+        await asyncio.to_thread(self.aws.warm, *self._uses)
         if self._needs:
             missing = await self._until_there(lambda: self.tables.missing([spec.name for spec in self._needs]))
             if missing:
@@ -228,8 +236,8 @@ class Service:
         self._watching = asyncio.create_task(self._watch(), name="watch")
         if self._public is not None:
             await self._public.start()
-        _settle_memory()
         self._ready = True
+        asyncio.get_running_loop().call_later(_SETTLE_AFTER_SECONDS, _settle_memory)
         log.info("started", extra={"version": VERSION, "http": self._public and self._public.address})
 
     async def _stopping(self) -> None:
@@ -321,6 +329,16 @@ class Service:
         headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _share_one_arena() -> None:
+    """Let all threads allocate from one place: the few that call AWS would each hold on to memory of its own.
+
+    For the start of a process, before it has threads. Does nothing where there is no glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def _settle_memory() -> None:

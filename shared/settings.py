@@ -28,7 +28,8 @@ class Environment(StrEnum):
 
 
 class _FromEnvironment(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    # Built on first use: a service uses one of these classes and inherits from the others.
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", defer_build=True)
 
 
 class KafkaSettings(_FromEnvironment):

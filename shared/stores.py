@@ -5,6 +5,7 @@ the store, or what the operator must create in it, is not there now. Nothing els
 """
 
 import asyncio
+import gc
 import os
 import threading
 import time
@@ -124,6 +125,7 @@ class Aws:
         with self._lock:
             self._clients.clear()
             self._session = None
+        gc.collect()  # they refer to each other; what comes next is to find their memory free
 
     def close(self) -> None:
         """Let the threads end."""
