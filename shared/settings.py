@@ -113,17 +113,21 @@ def load(model: type[S], environ: Mapping[str, str] | None = None) -> S:
     except ValidationError as error:
         problems = error.errors(include_url=False)
         raise ConfigurationError(
-            "; ".join(_problem(detail, os.environ if environ is None else environ) for detail in problems)
+            "; ".join(_problem(model, detail, os.environ if environ is None else environ) for detail in problems)
         ) from None
 
 
-def _problem(detail: Mapping[str, object], environ: Mapping[str, str]) -> str:
+def _problem(model: type[BaseSettings], detail: Mapping[str, object], environ: Mapping[str, str]) -> str:
     location = detail["loc"]
     names = location if isinstance(location, tuple) else (location,)
     variable = PREFIX + "_".join(str(part) for part in names).upper() if names else "settings"
     if detail["type"] == "missing":
         return f"{variable} is not set"
     message = str(detail["msg"]).removeprefix("Value error, ")
+    field = model.model_fields.get(str(names[0])) if names else None
+    if detail["type"] == "string_pattern_mismatch" and field is not None and field.description:
+        # People read what it is for, not a regular expression.
+        message = f"not of the right form: {field.description.rstrip('.')}"
     given = environ.get(variable)
     secret = any(word in variable for word in ("SECRET", "KEY", "TOKEN", "PASSWORD"))
     return f"{variable}: {message}" + (f" (it is {given[:80]!r})" if given is not None and not secret else "")
