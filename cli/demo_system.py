@@ -50,7 +50,7 @@ def from_environment() -> DemoSystem:
 
 def from_file(path: Path, open_parts: ExitStack) -> DemoSystem:
     """Start peers beside a running workbench; they end with ``open_parts``."""
-    return _with_peers(read_system(path), StoreSettings(), open_parts)
+    return with_peers(read_system(path), StoreSettings(), open_parts)
 
 
 def of_its_own(directory: Path | None, report: Callable[[str], None], open_parts: ExitStack) -> DemoSystem:
@@ -60,12 +60,13 @@ def of_its_own(directory: Path | None, report: Callable[[str], None], open_parts
     settings = {"FACESCAN_VERIFICATION_SECONDS": str(VERIFICATION_SECONDS)}
     workbench = open_parts.enter_context(Workbench(directory, settings=settings, report=report))
     began = time.monotonic()
-    system = _with_peers(workbench.system, StoreSettings(), open_parts)
+    system = with_peers(workbench.system, StoreSettings(), open_parts)
     report(f"{time.monotonic() - began:+6.2f} s  peers are ready")
     return system
 
 
-def _with_peers(system: System, stores: StoreSettings, open_parts: ExitStack) -> DemoSystem:
+def with_peers(system: System, stores: StoreSettings, open_parts: ExitStack) -> DemoSystem:
+    """Start peers beside a system; they end with ``open_parts``."""
     processes = open_parts.enter_context(Supervisor())
     peers = start_peers(processes, system)
     return DemoSystem(

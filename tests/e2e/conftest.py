@@ -12,9 +12,8 @@ import pytest
 
 from bench.load import Load
 from cli.demo_run import DemoSystem
-from cli.local_aws import LocalAws
-from cli.peers import SHOP, WALLET, Peers, start_peers
-from cli.supervisor import Supervisor
+from cli.demo_system import with_peers
+from cli.peers import Peers
 from cli.workbench import Workbench
 from shared.settings import StoreSettings
 
@@ -46,19 +45,7 @@ class Running:
 def start_system(directory: Path, open_parts: ExitStack, *, kafka: str | None, settings: dict[str, str]) -> Running:
     """Start a workbench and its peers; both end with ``open_parts``."""
     workbench = open_parts.enter_context(Workbench(directory, kafka=kafka, settings=settings))
-    system = workbench.system
-    peers = start_peers(open_parts.enter_context(Supervisor()), system, domains=(SHOP,), wallets=(WALLET,))
-    stores = StoreSettings()
-    demo = DemoSystem(
-        kafka=system.kafka,
-        inbox=system.inbox,
-        peers=peers,
-        domain=system.domain,
-        aws=LocalAws(stores, system.aws),
-        stores=stores,
-        verification_seconds=system.verification_seconds,
-    )
-    return Running(workbench, demo)
+    return Running(workbench, with_peers(workbench.system, StoreSettings(), open_parts))
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("apache", marks=pytest.mark.kafka)])
