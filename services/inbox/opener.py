@@ -36,8 +36,8 @@ class Opener:
         self._resolver = resolver
         self._clock = clock
 
-    async def open(self, data: bytes) -> Envelope:
-        """Return the verified message in ``data``. Raises RefusedError. The cheap checks come first."""
+    def read(self, data: bytes) -> Envelope:
+        """Return the message in ``data``, checked in all that needs no key. Raises RefusedError. Cheap, and no I/O."""
         try:
             envelope = parse(data)
         except EnvelopeError as error:
@@ -52,10 +52,16 @@ class Opener:
         self._subjects[envelope.subject](envelope)
         if not envelope.hash_matches():
             raise RefusedError(Reason.SIGNATURE, "Hash: not that of Header and Body")
-        await self._authenticate(envelope)
         return envelope
 
-    async def _authenticate(self, envelope: Envelope) -> None:
+    async def open(self, data: bytes) -> Envelope:
+        """Return the verified message in ``data``. Raises RefusedError. The cheap checks come first."""
+        envelope = self.read(data)
+        await self.authenticate(envelope)
+        return envelope
+
+    async def authenticate(self, envelope: Envelope) -> None:
+        """Check that the sender made this message, by its key. Raises RefusedError. May ask the resolver."""
         name = key_name(envelope.generation, envelope.selector or "", envelope.sender)
         answer = await self._resolver.look_up(name)
         try:
