@@ -10,7 +10,7 @@ import ctypes
 import gc
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -124,6 +124,8 @@ class Service:
         self._readers: list[tuple[Reader, Any]] = []
         self._before_start: list[Callable[[], Awaitable[Any]]] = []
         self._after_stop: list[Callable[[], Awaitable[None]]] = []
+        self._beside: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self._listen: Callable[[], HttpServer] | None = None
         self._public: HttpServer | None = None
         self._ops: HttpServer | None = None
@@ -181,6 +183,10 @@ class Service:
         """Add what must have worked before the first record is read; tried again while a part is unavailable."""
         self._before_start.append(work)
 
+    def beside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Add what runs beside the readers from the start to the stop; that it ends by an error makes us unhealthy."""
+        self._beside.append(work)
+
     def after_stop(self, work: Callable[[], Awaitable[None]]) -> None:
         """Add what is to be closed when nothing is in flight any more."""
         self._after_stop.append(work)
@@ -234,6 +240,7 @@ class Service:
         for reader, subscriber in self._readers:
             reader.start(partial(getattr, subscriber, "consumer"))
         self._watching = asyncio.create_task(self._watch(), name="watch")
+        self._tasks = [asyncio.create_task(work(), name=work.__qualname__) for work in self._beside]
         if self._public is not None:
             await self._public.start()
         self._ready = True
@@ -246,6 +253,9 @@ class Service:
             await self._public.stop()
         if self._watching is not None:
             self._watching.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(reader.stop() for reader, _ in self._readers))
 
     async def _stop(self) -> None:
@@ -291,6 +301,9 @@ class Service:
         """Why this process should be ended and started anew; None while it makes progress, Kafka reachable or not."""
         if self.publisher.fatal.is_set():
             return "the producer cannot go on"
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                return f"{task.get_name()} has died: {type(error).__name__}"
         for reader, _ in self._readers:
             if reader.oldest_seconds > STUCK_SECONDS:
                 return f"a record in {reader.group} is being handled for {reader.oldest_seconds:.0f} s"

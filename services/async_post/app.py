@@ -22,7 +22,13 @@ SETTINGS = AsyncPostSettings
 def build(settings: AsyncPostSettings) -> Service:
     """Put Async Post together: signer, sender, and the delayer that everybody's waiting records come back by."""
     service = Service("async_post", settings, uses=["secretsmanager"])
-    keys = KeyRing(service.aws, settings.signing_secret)
+    keys = KeyRing(
+        service.aws,
+        settings.signing_secret,
+        reread_seconds=settings.key_reread_seconds,
+        trust_seconds=settings.key_trust_seconds,
+        may_be_absent=settings.key_rotation_days is not None,
+    )
     signer = Signer(domain=settings.domain, keys=keys, publisher=service.publisher, clock=now_utc)
     folder = settings.development_connect_to
     delivery = HttpDelivery(
@@ -38,7 +44,8 @@ def build(settings: AsyncPostSettings) -> Service:
         clock=now_utc,
         chance=random.Random(),  # noqa: S311 - jitter, no secret
     )
-    service.before_start(keys.current)
+    service.before_start(keys.first)
+    service.beside(keys.read_regularly)
     service.after_stop(delivery.close)
     service.read(
         Consuming(

@@ -5,16 +5,13 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from services.async_post.key_settings import KeySettings
 from shared.settings import Environment, Settings
 
 
-class AsyncPostSettings(Settings):
+class AsyncPostSettings(KeySettings, Settings):
     """What Async Post needs to know."""
 
-    signing_secret: str = Field(
-        default="facescan/signing-key", min_length=1, description="The secret in Secrets Manager that holds the "
-        "signing key: JSON with selector and private_key (PEM)."
-    )  # fmt: skip
     send_timeout_seconds: float = Field(
         default=10.0, gt=0, le=60, description="One delivery's whole time: connect, send, answer."
     )

@@ -1,5 +1,6 @@
-"""The signing key: read once, and never in an error."""
+"""The signing key: read again on a schedule, trusted for a while, and never in an error."""
 
+import asyncio
 import json
 import uuid
 
@@ -7,10 +8,14 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from services.async_post import ring as rings
 from services.async_post.key_ring import KeyRing
+from services.async_post.ring import Algorithm, Ring
+from services.async_post.ring_store import RingStore
 from shared.errors import ConfigurationError, UnavailableError
 from shared.keys import SigningKey
 from tests.support.emulated_aws import Emulated
+from tests.support.readers import until_async
 
 KEY = SigningKey.generate("pw7")
 MARK = "MC4CAQAwBQYDK2VwBCIEI"  # how every Ed25519 key in PKCS#8 begins
@@ -32,13 +37,55 @@ def secret(emulated: Emulated, content: str | bytes) -> str:
     return name
 
 
-async def test_the_key_is_read_once(emulated: Emulated) -> None:
+async def test_the_key_stays_in_use_while_the_secret_cannot_be_read_until_it_is_trusted_no_more(
+    emulated: Emulated,
+) -> None:
+    now = 0.0
     name = secret(emulated, json.dumps({"selector": "pw7", "private_key": KEY.to_pem()}))
-    ring = KeyRing(emulated.aws, name)
+    ring = KeyRing(emulated.aws, name, reread_seconds=0.01, trust_seconds=60, clock=lambda: now)
     first = await ring.current()
-    emulated.aws.client("secretsmanager").delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
-    assert await ring.current() is first
     assert (first.selector, first.record) == ("pw7", KEY.record)
+    emulated.aws.client("secretsmanager").delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+    regularly = asyncio.create_task(ring.read_regularly())
+    await asyncio.sleep(0.1)
+    regularly.cancel()
+    # Deleted is not unreadable: somebody said that there is no key.
+    with pytest.raises(UnavailableError, match=name):
+        await ring.current()
+    ring = KeyRing(emulated.aws, "x", trust_seconds=60, clock=lambda: now)
+    ring._key, ring._read_at = first, 0.0
+    now = 60.0
+    assert await ring.current() is first
+    now = 60.1
+    with pytest.raises(UnavailableError, match="not readable for 60 s"):
+        await ring.current()
+
+
+async def test_a_key_that_became_active_is_used_without_a_restart(emulated: Emulated) -> None:
+    store = RingStore(emulated.aws, name := f"test/{uuid.uuid4()}")
+    old = await store.write(await store.read(), rings.bring_in(Ring(), KEY, 1.0))
+    ring = KeyRing(emulated.aws, name, reread_seconds=0.01)
+    assert (await ring.current()).selector == "pw7"
+    made = rings.seen(rings.make(old.ring, "pw8", Algorithm.RSA_2048, 2.0), "pw8", 3.0)
+    old = await store.write(old, made)
+    regularly = asyncio.create_task(ring.read_regularly())
+    await asyncio.sleep(0.1)
+    assert (await ring.current()).selector == "pw7", "a key signs only when it is active"
+    await store.write(old, rings.activate(made, "pw8", 4.0))
+
+    async def uses_the_new_one() -> bool:
+        return (await ring.current()).selector == "pw8"
+
+    await until_async(uses_the_new_one)
+    regularly.cancel()
+
+
+async def test_without_an_active_key_nothing_is_signed(emulated: Emulated) -> None:
+    store = RingStore(emulated.aws, name := f"test/{uuid.uuid4()}")
+    stolen = rings.retire(rings.bring_in(Ring(), KEY, 1.0), "pw7", 2.0, compromised=True)
+    await store.write(await store.read(), stolen)
+    with pytest.raises(UnavailableError, match="has no active key"):
+        await KeyRing(emulated.aws, name).current()
 
 
 @pytest.mark.parametrize(
