@@ -24,7 +24,7 @@ class HttpServer:
 
     def __init__(self, application: Any, host: str, port: int, *, variable: str, drain_seconds: float) -> None:
         self.address = f"{host}:{port}"
-        self._socket = _bind(host, port, variable)
+        self._socket = bind(host, port, variable)
         self._server = _Server(
             uvicorn.Config(
                 application,
@@ -55,7 +55,8 @@ class HttpServer:
         self._socket.close()
 
 
-def _bind(host: str, port: int, variable: str) -> socket.socket:
+def bind(host: str, port: int, variable: str) -> socket.socket:
+    """Return a socket bound to ``host:port``. Raises ConfigurationError, naming the setting ``variable``."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -81,6 +81,18 @@ class Reader(Protocol):
         """Finish what is in flight."""
 
 
+class Listener(Protocol):
+    """A public server: bound when it is made, answering from ``start`` to ``stop``."""
+
+    address: str
+
+    async def start(self) -> None:
+        """Begin to answer."""
+
+    async def stop(self) -> None:
+        """Take nothing new and finish what is under way."""
+
+
 class Service:
     """One service process. Build it with its parts, then ``await run()``.
 
@@ -126,8 +138,8 @@ class Service:
         self._after_stop: list[Callable[[], Awaitable[None]]] = []
         self._beside: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._listen: Callable[[], HttpServer] | None = None
-        self._public: HttpServer | None = None
+        self._listen: Callable[[], Listener] | None = None
+        self._public: Listener | None = None
         self._ops: HttpServer | None = None
         self._watching: asyncio.Task[None] | None = None
         self._ready = False
@@ -174,10 +186,14 @@ class Service:
             )
 
     def serve(self, application: Any, host: str, port: int, *, variable: str) -> None:
-        """Add the public HTTP server."""
-        self._listen = partial(
-            HttpServer, application, host, port, variable=variable, drain_seconds=self.settings.drain_seconds
+        """Add the public HTTP server, for an ASGI application."""
+        self.listen(
+            partial(HttpServer, application, host, port, variable=variable, drain_seconds=self.settings.drain_seconds)
         )
+
+    def listen(self, listener: Callable[[], Listener]) -> None:
+        """Add a public server of the service's own, made when the service starts."""
+        self._listen = listener
 
     def before_start(self, work: Callable[[], Awaitable[Any]]) -> None:
         """Add what must have worked before the first record is read; tried again while a part is unavailable."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.inbox.claims import Claims
-from services.inbox.door import Door
+from services.inbox.front import front_door
 from services.inbox.opener import Opener
 from services.inbox.resolver import CachingResolver, ValidatingResolver
 from services.inbox.router import Router, decode_accepted
@@ -29,12 +29,7 @@ def build(settings: InboxSettings) -> Service:
         resolver=resolver,
         clock=now_utc,
     )
-    service.serve(
-        Door(opener, service.publisher, largest_body_bytes=settings.largest_body_bytes),
-        settings.inbox_host,
-        settings.inbox_port,
-        variable="FACESCAN_INBOX_PORT",
-    )
+    service.listen(lambda: front_door(settings, opener, service.publisher))
     router = Router(
         claims=Claims(service.tables),
         publisher=service.publisher,

@@ -12,7 +12,19 @@ from shared.keys import KeyProblem
 class Reason(StrEnum):
     """Why a message is refused; the word is the answer's reason code and the metric's label."""
 
+    MALFORMED = "malformed_request"
+    NOT_FOUND = "not_found"
+    METHOD = "method_not_allowed"
+    SLOW = "too_slow"
     TOO_LARGE = "too_large"
+    ENCODING = "content_encoding"
+    EXPECTATION = "expectation"
+    HEAD = "head_too_large"
+    CONNECTIONS = "too_many_connections"
+    ADDRESS_RATE = "address_too_fast"
+    UNVERIFIED_RATE = "unverified_too_fast"
+    SENDER_RATE = "sender_too_fast"
+    COMPLEX = "too_complex"
     NOT_JSON = "not_json"
     VERSION = "unsupported_version"
     SCHEMA = "not_a_message"
@@ -31,15 +43,30 @@ class Reason(StrEnum):
     SIGNATURE = "signature_wrong"
     UNDECIDED = "key_undecided"
     BROKER = "not_stored"
+    OVERLOADED = "overloaded"
+    INTERNAL = "internal"
 
 
 _TOO_LARGE: Final = 413
 _UNAUTHENTIC: Final = 401
 _UNPROCESSABLE: Final = 422
+_TOO_MANY: Final = 429
 _UNAVAILABLE: Final = 503
 
 STATUS: Final = {
+    Reason.MALFORMED: 400,
+    Reason.NOT_FOUND: 404,
+    Reason.METHOD: 405,
+    Reason.SLOW: 408,
     Reason.TOO_LARGE: _TOO_LARGE,
+    Reason.ENCODING: 415,
+    Reason.EXPECTATION: 417,
+    Reason.HEAD: 431,
+    Reason.CONNECTIONS: _TOO_MANY,
+    Reason.ADDRESS_RATE: _TOO_MANY,
+    Reason.UNVERIFIED_RATE: _TOO_MANY,
+    Reason.SENDER_RATE: _TOO_MANY,
+    Reason.COMPLEX: _UNPROCESSABLE,
     Reason.NOT_JSON: _UNPROCESSABLE,
     Reason.VERSION: _UNPROCESSABLE,
     Reason.SCHEMA: _UNPROCESSABLE,
@@ -58,6 +85,8 @@ STATUS: Final = {
     Reason.SIGNATURE: _UNAUTHENTIC,
     Reason.UNDECIDED: _UNAVAILABLE,
     Reason.BROKER: _UNAVAILABLE,
+    Reason.OVERLOADED: _UNAVAILABLE,
+    Reason.INTERNAL: 500,
 }
 
 ENVELOPE_REASON: Final = {
@@ -76,10 +105,11 @@ KEY_REASON: Final = {
 class RefusedError(Exception):
     """Raised when a message is not taken; ``detail`` names what and where, and nothing that helps a forger."""
 
-    def __init__(self, reason: Reason, detail: str) -> None:
+    def __init__(self, reason: Reason, detail: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
+        self.retry_after_seconds = retry_after_seconds
 
     @property
     def status(self) -> int:

@@ -1,15 +1,22 @@
-"""The front door: one HTTP route, bounded before parsing, answered 200 only when the log has the message (rule 7)."""
+"""The front door: one route, bounded before parsing, answered 200 only when the log has the message (rules 7, 12)."""
 
 import asyncio
 import logging
 import time
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
-import orjson
 from prometheus_client import Counter, Histogram
 
+from services.inbox.addresses import Addresses
+from services.inbox.answers import ACCEPTED, Answer, problem
 from services.inbox.domain import Reason, RefusedError
+from services.inbox.guard import Guard
+from services.inbox.http_connection import Head
+from services.inbox.json_bounds import JsonBounds, beyond
 from services.inbox.opener import Opener
+from services.inbox.quiet_log import QuietLog
+from services.inbox.shedding import Load
 from shared.broker import Publisher
 from shared.cloudevents import CloudEvent
 from shared.envelope import Envelope
@@ -26,71 +33,102 @@ ANSWER_SECONDS: Final = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
 )
 
-_PATH: Final = "/inbox"
-_RETRY_AFTER_SECONDS: Final = b"5"
+PATH: Final = b"/inbox"
 # The producer itself never gives up (idempotence): less than the 10 s that senders wait, so that they hear of an
 # outage. What is stored after all is a message whose copy, the sender's next try, is dropped.
 _STORE_SECONDS: Final = 5.0
-_SERVER_TROUBLE: Final = 500
+# Looked up once: a metric's child by its label costs more than counting.
+_COUNTERS: Final = {reason: ANSWERED.labels(reason.value) for reason in Reason}
+_ACCEPTED_COUNTER: Final = ANSWERED.labels("accepted")
+# What says that a signature was looked for and did not hold.
+_FORGED: Final = frozenset(
+    {Reason.SIGNATURE, Reason.KEY_ABSENT, Reason.KEY_MALFORMED, Reason.KEY_REVOKED, Reason.KEY_WEAK,
+     Reason.KEY_UNSUPPORTED, Reason.INSECURE, Reason.BOGUS, Reason.UNDECIDED}
+)  # fmt: skip
 
 
 class Door:
-    """The ASGI application at ``POST /inbox``."""
+    """Answers ``POST /inbox``; the Application of the connections."""
 
-    def __init__(self, opener: Opener, publisher: Publisher, *, largest_body_bytes: int) -> None:
+    def __init__(
+        self,
+        opener: Opener,
+        publisher: Publisher,
+        *,
+        guard: Guard,
+        load: Load,
+        addresses: Addresses,
+        json_bounds: JsonBounds,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._opener = opener
         self._publisher = publisher
-        self._largest_body_bytes = largest_body_bytes
+        self._guard = guard
+        self._load = load
+        self._addresses = addresses
+        self._json_bounds = json_bounds
+        self._clock = clock
+        self._refusals = QuietLog(log, clock)
+        self.reserve = load.reserve
+        self.release = load.release
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one request."""
-        if scope["type"] != "http":
-            return
-        if scope["path"] != _PATH:
-            await _answer(send, 404, _problem(404, "not_found", "messages are posted to /inbox"))
-            return
-        if scope["method"] != "POST":
-            await _answer(send, 405, _problem(405, "method", "messages are posted"), (b"allow", b"POST"))
-            return
+    def refuse(self, head: Head) -> Answer | None:
+        """Return the answer to a request that is refused by its head alone, else None."""
+        if head.path.partition(b"?")[0] != PATH:
+            return problem(Reason.NOT_FOUND)
+        if head.method != b"POST":
+            return problem(Reason.METHOD)
+        if self._load.too_much:
+            return problem(Reason.OVERLOADED)
+        head.client = self._addresses.client(head.peer, head.forwarded)
+        if wait := self._guard.enter(head.client):
+            return problem(Reason.ADDRESS_RATE, "too many requests from this address", retry_after_seconds=wait)
+        return None
+
+    def count(self, reason: Reason | None) -> None:
+        """Count an answer that was given without ``respond``."""
+        if reason is not None:
+            _COUNTERS[reason].inc()
+
+    async def respond(self, head: Head, body: bytes) -> Answer:
+        """Answer one whole request."""
+        self._load.in_flight += 1
         try:
-            body = await self._body(scope, receive)
-            if body is None:
-                return  # the client went away
-            started = time.perf_counter()
-            with span("POST /inbox", kind=SpanKind.SERVER):
-                envelope = await self._opener.open(body)
-                await self._append(envelope, body)
-            ANSWER_SECONDS.observe(time.perf_counter() - started)
+            return await self._take(head.client, body)
         except RefusedError as error:
-            await self._refuse(send, error)
-            return
-        ANSWERED.labels("accepted").inc()
+            _COUNTERS[error.reason].inc()
+            self._refusals.info("refused", error.reason.value, error.detail)
+            return problem(error.reason, error.detail, retry_after_seconds=error.retry_after_seconds)
+        finally:
+            self._load.in_flight -= 1
+
+    async def _take(self, client: str, body: bytes) -> Answer:
+        if (broken := beyond(body, self._json_bounds)) is not None:
+            raise RefusedError(Reason.COMPLEX, broken)
+        started = self._clock()
+        with span("POST /inbox", kind=SpanKind.SERVER):
+            envelope = self._opener.read(body)
+            await self._prove(client, envelope)
+            await self._append(envelope, body)
+        ANSWER_SECONDS.observe(self._clock() - started)
+        _ACCEPTED_COUNTER.inc()
         log.info(
             "accepted",
             extra={"sender": envelope.sender, "correlation": envelope.correlation, "subject": envelope.subject},
         )
-        await _answer(send, 200, b"{}")
+        return ACCEPTED
 
-    async def _body(self, scope: Any, receive: Any) -> bytes | None:
-        for name, value in scope["headers"]:
-            if name == b"content-length" and int(value) > self._largest_body_bytes:
-                raise self._too_large()
-        chunks: list[bytes] = []
-        length = 0
-        while True:
-            event = await receive()
-            if event["type"] == "http.disconnect":
-                return None
-            chunk = event.get("body", b"")
-            length += len(chunk)
-            if length > self._largest_body_bytes:
-                raise self._too_large()
-            chunks.append(chunk)
-            if not event.get("more_body", False):
-                return b"".join(chunks)
-
-    def _too_large(self) -> RefusedError:
-        return RefusedError(Reason.TOO_LARGE, f"a message may have {self._largest_body_bytes} bytes")
+    async def _prove(self, client: str, envelope: Envelope) -> None:
+        self._guard.before_proof(client, envelope.sender)
+        try:
+            await self._opener.authenticate(envelope)
+        except RefusedError as error:
+            if error.reason in _FORGED:
+                self._guard.failed(client, envelope.sender)
+            raise
+        finally:
+            self._guard.decided(client)
+        self._guard.proven(client, envelope.sender)
 
     async def _append(self, envelope: Envelope, body: bytes) -> None:
         event = CloudEvent(
@@ -106,26 +144,3 @@ class Door:
                 await self._publisher.send(INBOX_ACCEPTED_TOPIC, envelope.identity.encode(), body, event.to_headers())
         except (UnavailableError, TimeoutError) as error:
             raise RefusedError(Reason.BROKER, "the message cannot be stored now") from error
-
-    async def _refuse(self, send: Any, error: RefusedError) -> None:
-        ANSWERED.labels(error.reason.value).inc()
-        log.info("refused", extra={"reason": error.reason.value, "detail": error.detail})
-        extra = [(b"retry-after", _RETRY_AFTER_SECONDS)] if error.status >= _SERVER_TROUBLE else []
-        await _answer(send, error.status, _problem(error.status, error.reason.value, error.detail), *extra)
-
-
-def _problem(status: int, reason: str, detail: str) -> bytes:
-    """Return an ``application/problem+json`` document (RFC 9457) with the reason code as extension member."""
-    return orjson.dumps({"status": status, "title": reason.replace("_", " "), "reason": reason, "detail": detail})
-
-
-async def _answer(send: Any, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
-    kind = b"application/json" if status == 200 else b"application/problem+json"  # noqa: PLR2004 - OK
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *headers],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})

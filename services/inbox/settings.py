@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from services.inbox.door_settings import DoorSettings
 from shared.settings import Port, Settings
 
 
@@ -21,7 +22,7 @@ def _loopback_resolver(text: str) -> str:
     return text
 
 
-class InboxSettings(Settings):
+class InboxSettings(DoorSettings, Settings):
     """What the inbox needs to know."""
 
     inbox_host: str = Field(default="127.0.0.1", description="Where the front door listens.")
@@ -35,7 +36,6 @@ class InboxSettings(Settings):
     window_seconds: float = Field(
         default=300.0, gt=0, le=86400, description="How far a message's Timestamp may be from now, either way."
     )
-    largest_body_bytes: int = Field(default=65536, ge=1024, le=500_000, description="Larger messages are answered 413.")
     claim_hours: float = Field(
         default=72.0, gt=0, description="How long a message is remembered; longer than any sender's retries."
     )

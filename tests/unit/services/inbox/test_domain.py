@@ -26,13 +26,24 @@ def refusal(document: dict[str, Any]) -> RefusedError:
 
 def test_every_reason_has_the_status_of_the_protocol() -> None:
     expected = dict.fromkeys(Reason, 401) | {
+        Reason.MALFORMED: 400,
+        Reason.NOT_FOUND: 404,
+        Reason.METHOD: 405,
+        Reason.SLOW: 408,
         Reason.TOO_LARGE: 413,
-        Reason.UNDECIDED: 503,
-        Reason.BROKER: 503,
+        Reason.ENCODING: 415,
+        Reason.EXPECTATION: 417,
+        Reason.HEAD: 431,
+        Reason.INTERNAL: 500,
+        **dict.fromkeys(
+            (Reason.CONNECTIONS, Reason.ADDRESS_RATE, Reason.UNVERIFIED_RATE, Reason.SENDER_RATE),
+            429,
+        ),
+        **dict.fromkeys((Reason.UNDECIDED, Reason.BROKER, Reason.OVERLOADED), 503),
         **dict.fromkeys(
             (
                 Reason.NOT_JSON, Reason.VERSION, Reason.SCHEMA, Reason.RECEIVER, Reason.WINDOW, Reason.SUBJECT,
-                Reason.BODY,
+                Reason.BODY, Reason.COMPLEX,
             ),
             422,
         ),
