@@ -195,6 +195,27 @@ class PostSettled(EventData):
         return self.to
 
 
+class EndpointRequested(EventData):
+    """A message is to be delivered to an HTTP endpoint of the map."""
+
+    type: ClassVar[str] = "facescan.endpoint.requested.v1"
+    topic: ClassVar[str] = "facescan.endpoint.requested"
+
+    endpoint: str = Field(description="The endpoint's name in the map; each has a reader of its own.")
+    order_key: str = Field(description="Messages to one endpoint with one order key are delivered one by one.")
+    message_id: str = Field(description="What the endpoint knows a repeat by: its Idempotency-Key.")
+    subject: Subject
+    sender: str = Field(description="The verified sender: a domain, a wallet's UUID, or Anonymous.")
+    generation: Generation
+    correlation: str = Field(description="The message's Correlation.")
+    message: str = Field(description="The message, the exact text that came.")
+    accepted_at: AwareDatetime = Field(description="From when on the time until it is given up is counted.")
+
+    def key(self) -> str:
+        """Return the record's key."""
+        return f"{self.endpoint}\n{self.order_key}"
+
+
 EVENTS: Final[tuple[type[EventData], ...]] = (
     VerificationRequested,
     SessionCreated,
@@ -204,11 +225,15 @@ EVENTS: Final[tuple[type[EventData], ...]] = (
     PostRequested,
     PostSigned,
     PostSettled,
+    EndpointRequested,
 )
 
 # The one event whose data is not a model of ours: the signed message itself, byte for byte as it came.
 INBOX_ACCEPTED_TYPE: Final = "facescan.inbox.accepted.v1"
 INBOX_ACCEPTED_TOPIC: Final = "facescan.inbox.accepted"
+
+# What a message is on a topic of somebody else's: the message itself, too.
+MESSAGE_TYPE: Final = "facescan.message.v1"
 
 BY_TYPE: Final[Mapping[str, type[EventData]]] = {event.type: event for event in EVENTS}
 

@@ -74,8 +74,6 @@ _STATUS_LINES: Final = {
     status: f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode() for status in {200, *STATUS.values()}
 }
 
-ACCEPTED: Final = Answer(200, None, b"{}")
-
 
 def reply(body: bytes) -> Answer:
     """Return the answer 200 with the JSON of a synchronous subject."""

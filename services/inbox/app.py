@@ -3,15 +3,18 @@
 from typing import Any
 
 from services.inbox.claims import Claims
+from services.inbox.endpoint_reload import DEFAULT_FILE, CurrentMap
 from services.inbox.front import front_door
+from services.inbox.intake import Intake
+from services.inbox.manifest import Manifest, OwnManifest, default_manifest, read_manifest
 from services.inbox.opener import Opener
 from services.inbox.resolver import CachingResolver, ValidatingResolver
 from services.inbox.router import Router, decode_accepted
 from services.inbox.settings import InboxSettings
-from services.inbox.subjects import SUBJECTS
+from services.inbox.synchronous import Synchronous
 from shared.clock import now_utc
 from shared.consuming import Consuming
-from shared.events import INBOX_ACCEPTED_TOPIC, VerificationRequested
+from shared.events import INBOX_ACCEPTED_TOPIC, EndpointRequested, VerificationRequested
 from shared.service import Service
 from shared.tables import CLAIMS
 
@@ -22,18 +25,32 @@ def build(settings: InboxSettings) -> Service:
     """Put the inbox together: the door before the log, the router behind it."""
     service = Service("inbox", settings, tables=[CLAIMS])
     resolver = CachingResolver(ValidatingResolver(settings.dns_resolver, settings.dns_timeout_seconds))
+    endpoints = CurrentMap(settings.endpoint_map or DEFAULT_FILE)
     opener = Opener(
         domain=settings.domain,
         window_seconds=settings.window_seconds,
-        subjects=SUBJECTS,
+        subjects=endpoints,
         resolver=resolver,
         clock=now_utc,
     )
-    service.listen(lambda: front_door(settings, opener, service.publisher))
+    synchronous = Synchronous(
+        service.tables,
+        domain=settings.domain,
+        source=service.publisher.source,
+        keep_hours=settings.claim_hours,
+        clock=now_utc,
+    )
+    manifest = OwnManifest(_manifest(settings), domain=settings.domain, clock=now_utc)
+    intake = Intake(endpoints, service.publisher, manifest=manifest.reply, synchronous=synchronous.reply)
+    service.listen(lambda: front_door(settings, opener, intake, manifest=manifest.page))
+    endpoints.on_change(synchronous.update)
+    service.before_start(endpoints.start)
+    service.after_stop(endpoints.stop)
+    service.after_stop(synchronous.close)
     router = Router(
         claims=Claims(service.tables),
         publisher=service.publisher,
-        subjects=SUBJECTS,
+        endpoints=endpoints,
         claim_hours=settings.claim_hours,
     )
     service.read(
@@ -48,5 +65,11 @@ def build(settings: InboxSettings) -> Service:
         dict[str, Any],
         "Signed messages, verified at the door, byte for byte as they came.",
     )
-    service.writes(VerificationRequested)
+    service.writes(VerificationRequested, EndpointRequested)
     return service
+
+
+def _manifest(settings: InboxSettings) -> Manifest:
+    if settings.manifest is None:
+        return default_manifest(settings.domain)
+    return read_manifest(settings.manifest, settings.domain)

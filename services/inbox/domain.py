@@ -1,12 +1,38 @@
 """What the front door decides about a message, and why (protocol §3). Pure."""
 
-from collections.abc import Collection
+from collections.abc import Container
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
-from shared.envelope import Envelope, EnvelopeProblem
+from shared.envelope import ANONYMOUS, Envelope, EnvelopeProblem
 from shared.keys import KeyProblem
+
+
+class SenderKind(StrEnum):
+    """What kinds of senders there are (protocol §2): a domain's key is in DNS, a wallet's is registered beforehand."""
+
+    DOMAIN = "domain"
+    WALLET = "wallet"
+    ANONYMOUS = "anonymous"
+
+
+class Taken(Protocol):
+    """What the inbox takes under one subject."""
+
+    @property
+    def senders(self) -> Container[SenderKind]:
+        """Who may send it."""
+
+    def check(self, envelope: Envelope) -> None:
+        """Check what depends on the subject, the Body above all. Raises RefusedError naming the member."""
+
+
+class Subjects(Protocol):
+    """The subjects that the inbox takes."""
+
+    def find(self, subject: str) -> Taken | None:
+        """Return what is taken under ``subject``, or None."""
 
 
 class Reason(StrEnum):
@@ -45,6 +71,10 @@ class Reason(StrEnum):
     BROKER = "not_stored"
     OVERLOADED = "overloaded"
     INTERNAL = "internal"
+    HANDLER_REFUSED = "handler_refused"
+    HANDLER = "handler_unavailable"
+    IN_PROGRESS = "in_progress"
+    REPLY = "reply_unavailable"
 
 
 _TOO_LARGE: Final = 413
@@ -87,6 +117,10 @@ STATUS: Final = {
     Reason.BROKER: _UNAVAILABLE,
     Reason.OVERLOADED: _UNAVAILABLE,
     Reason.INTERNAL: 500,
+    Reason.HANDLER_REFUSED: _UNPROCESSABLE,
+    Reason.HANDLER: _UNAVAILABLE,
+    Reason.IN_PROGRESS: _UNAVAILABLE,
+    Reason.REPLY: _UNAVAILABLE,
 }
 
 ENVELOPE_REASON: Final = {
@@ -117,17 +151,27 @@ class RefusedError(Exception):
         return STATUS[self.reason]
 
 
+def sender_kind(envelope: Envelope) -> SenderKind:
+    """Return what kind of sender a message names."""
+    if envelope.sender_is_domain:
+        return SenderKind.DOMAIN
+    return SenderKind.ANONYMOUS if envelope.sender == ANONYMOUS else SenderKind.WALLET
+
+
 def check_addressing(
-    envelope: Envelope, *, domain: str, now: datetime, window_seconds: float, subjects: Collection[str]
+    envelope: Envelope, *, domain: str, now: datetime, window_seconds: float, subjects: Subjects
 ) -> None:
-    """Check all that needs no key: receiver, time, subject, the presence of a signature. Raises RefusedError."""
+    """Check all that needs no key: receiver, time, subject, Body, the presence of a signature. Raises RefusedError."""
     if envelope.receiver != domain:
         raise RefusedError(Reason.RECEIVER, "Header.To: not this domain")
     if abs(now - envelope.timestamp) > timedelta(seconds=window_seconds):
         raise RefusedError(Reason.WINDOW, f"Header.Timestamp: more than {window_seconds:g} s from now")
-    if envelope.subject not in subjects:
+    taken = subjects.find(envelope.subject)
+    if taken is None:
         raise RefusedError(Reason.SUBJECT, "Header.Subject: not handled here")
-    if not envelope.sender_is_domain:
-        raise RefusedError(Reason.UNSIGNED, "Header.From: this subject is taken from domains only")
-    if envelope.selector is None or envelope.signature is None or envelope.hash is None:
+    kind = sender_kind(envelope)
+    if kind not in taken.senders:
+        raise RefusedError(Reason.UNSIGNED, f"Header.From: this subject is not taken from this kind of sender ({kind})")
+    if kind is SenderKind.DOMAIN and None in (envelope.selector, envelope.signature, envelope.hash):
         raise RefusedError(Reason.UNSIGNED, "selector, Hash and Signature are needed")
+    taken.check(envelope)

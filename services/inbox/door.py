@@ -1,6 +1,5 @@
 """The front door: one route, bounded before parsing, answered 200 only when the log has the message (rules 7, 12)."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -9,20 +8,17 @@ from typing import Final
 from prometheus_client import Counter, Histogram
 
 from services.inbox.addresses import Addresses
-from services.inbox.answers import ACCEPTED, Answer, problem
+from services.inbox.answers import Answer, problem, reply
 from services.inbox.domain import Reason, RefusedError
 from services.inbox.guard import Guard
 from services.inbox.http_connection import Head
+from services.inbox.intake import Intake
 from services.inbox.json_bounds import JsonBounds, beyond
 from services.inbox.opener import Opener
 from services.inbox.quiet_log import QuietLog
 from services.inbox.shedding import Load
-from shared.broker import Publisher
-from shared.cloudevents import CloudEvent
-from shared.envelope import Envelope
-from shared.errors import UnavailableError
-from shared.events import INBOX_ACCEPTED_TOPIC, INBOX_ACCEPTED_TYPE, derived_id
-from shared.telemetry import SpanKind, current_traceparent, span
+from shared.envelope import ANONYMOUS, Envelope
+from shared.telemetry import SpanKind, span
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +30,7 @@ ANSWER_SECONDS: Final = Histogram(
 )
 
 PATH: Final = b"/inbox"
-# The producer itself never gives up (idempotence): less than the 10 s that senders wait, so that they hear of an
-# outage. What is stored after all is a message whose copy, the sender's next try, is dropped.
-_STORE_SECONDS: Final = 5.0
+MANIFEST_PATH: Final = b"/manifest"
 # Looked up once: a metric's child by its label costs more than counting.
 _COUNTERS: Final = {reason: ANSWERED.labels(reason.value) for reason in Reason}
 _ACCEPTED_COUNTER: Final = ANSWERED.labels("accepted")
@@ -53,16 +47,18 @@ class Door:
     def __init__(
         self,
         opener: Opener,
-        publisher: Publisher,
+        intake: Intake,
         *,
         guard: Guard,
         load: Load,
         addresses: Addresses,
         json_bounds: JsonBounds,
+        manifest: bytes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._opener = opener
-        self._publisher = publisher
+        self._intake = intake
+        self._manifest = reply(manifest)
         self._guard = guard
         self._load = load
         self._addresses = addresses
@@ -74,7 +70,10 @@ class Door:
 
     def refuse(self, head: Head) -> Answer | None:
         """Return the answer to a request that is refused by its head alone, else None."""
-        if head.path.partition(b"?")[0] != PATH:
+        path = head.path.partition(b"?")[0]
+        if path == MANIFEST_PATH and head.method == b"GET":
+            return self._manifest
+        if path != PATH:
             return problem(Reason.NOT_FOUND)
         if head.method != b"POST":
             return problem(Reason.METHOD)
@@ -109,38 +108,25 @@ class Door:
         with span("POST /inbox", kind=SpanKind.SERVER):
             envelope = self._opener.read(body)
             await self._prove(client, envelope)
-            await self._append(envelope, body)
+            answer = await self._intake.take(envelope, body)
         ANSWER_SECONDS.observe(self._clock() - started)
         _ACCEPTED_COUNTER.inc()
         log.info(
             "accepted",
             extra={"sender": envelope.sender, "correlation": envelope.correlation, "subject": envelope.subject},
         )
-        return ACCEPTED
+        return reply(answer)
 
     async def _prove(self, client: str, envelope: Envelope) -> None:
-        self._guard.before_proof(client, envelope.sender)
+        # Nobody is proven as Anonymous: each address has a bucket of its own for it.
+        sender = f"{ANONYMOUS} {client}" if envelope.sender == ANONYMOUS else envelope.sender
+        self._guard.before_proof(client, sender)
         try:
             await self._opener.authenticate(envelope)
         except RefusedError as error:
             if error.reason in _FORGED:
-                self._guard.failed(client, envelope.sender)
+                self._guard.failed(client, sender)
             raise
         finally:
             self._guard.decided(client)
-        self._guard.proven(client, envelope.sender)
-
-    async def _append(self, envelope: Envelope, body: bytes) -> None:
-        event = CloudEvent(
-            id=derived_id(INBOX_ACCEPTED_TYPE, envelope.identity),
-            source=self._publisher.source,
-            type=INBOX_ACCEPTED_TYPE,
-            subject=envelope.subject,
-            data=body,
-            traceparent=current_traceparent(),
-        )
-        try:
-            async with asyncio.timeout(_STORE_SECONDS):
-                await self._publisher.send(INBOX_ACCEPTED_TOPIC, envelope.identity.encode(), body, event.to_headers())
-        except (UnavailableError, TimeoutError) as error:
-            raise RefusedError(Reason.BROKER, "the message cannot be stored now") from error
+        self._guard.proven(client, sender)

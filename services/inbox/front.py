@@ -8,24 +8,28 @@ from services.inbox.door import Door
 from services.inbox.guard import Guard, Rates
 from services.inbox.http_connection import ConnectionLimits
 from services.inbox.http_server import DoorServer
+from services.inbox.intake import Intake
 from services.inbox.json_bounds import JsonBounds
 from services.inbox.opener import Opener
 from services.inbox.rates import Rate
 from services.inbox.settings import InboxSettings
 from services.inbox.shedding import Load, LoadLimits
 from services.inbox.tls import Tls
-from shared.broker import Publisher
 
 
 def front_door(
     settings: InboxSettings,
     opener: Opener,
-    publisher: Publisher,
+    intake: Intake,
     *,
+    manifest: bytes,
     clock: Callable[[], float] = time.monotonic,
     port: int | None = None,
 ) -> DoorServer:
-    """Return the server of ``POST /inbox``, bound to its port (``port``: another than the settings', 0 for any)."""
+    """Return the server of ``POST /inbox`` and, with ``manifest`` as its JSON, ``GET /manifest``, bound to its port.
+
+    ``port`` is another than the settings', 0 for any.
+    """
     addresses = Addresses(networks(settings.trusted_proxies))
     load = Load(
         LoadLimits(
@@ -45,11 +49,12 @@ def front_door(
     )
     door = Door(
         opener,
-        publisher,
+        intake,
         guard=guard,
         load=load,
         addresses=addresses,
         json_bounds=JsonBounds(depth=settings.deepest_json, names=settings.most_json_names),
+        manifest=manifest,
         clock=clock,
     )
     tls = None

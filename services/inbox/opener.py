@@ -1,13 +1,21 @@
 """The opener: is this message what it says it is, and from whom it says? (protocol §1, §2, §3)."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
 
-from services.inbox.domain import ENVELOPE_REASON, KEY_REASON, Reason, RefusedError, check_addressing
+from services.inbox.domain import (
+    ENVELOPE_REASON,
+    KEY_REASON,
+    Reason,
+    RefusedError,
+    SenderKind,
+    Subjects,
+    check_addressing,
+    sender_kind,
+)
 from services.inbox.resolver import Answer, CachingResolver, KeyAnswer
 from shared.envelope import Envelope, EnvelopeError, key_name, parse
-from shared.events import EventData
 from shared.keys import KeyRecordError, PublicKey, parse_key_record
 
 _UNUSABLE: Final = {
@@ -26,7 +34,7 @@ class Opener:
         *,
         domain: str,
         window_seconds: float,
-        subjects: Mapping[str, Callable[[Envelope], EventData]],
+        subjects: Subjects,
         resolver: CachingResolver,
         clock: Callable[[], datetime],
     ) -> None:
@@ -49,8 +57,7 @@ class Opener:
             window_seconds=self._window_seconds,
             subjects=self._subjects,
         )
-        self._subjects[envelope.subject](envelope)
-        if not envelope.hash_matches():
+        if not _unsigned(envelope) and not envelope.hash_matches():
             raise RefusedError(Reason.SIGNATURE, "Hash: not that of Header and Body")
         return envelope
 
@@ -62,6 +69,8 @@ class Opener:
 
     async def authenticate(self, envelope: Envelope) -> None:
         """Check that the sender made this message, by its key. Raises RefusedError. May ask the resolver."""
+        if _unsigned(envelope):
+            return
         name = key_name(envelope.generation, envelope.selector or "", envelope.sender)
         answer = await self._resolver.look_up(name)
         try:
@@ -74,6 +83,11 @@ class Opener:
             if fresh is answer:
                 raise
             _check_signature(envelope, fresh)
+
+
+def _unsigned(envelope: Envelope) -> bool:
+    """Whether nobody vouches for the message, which only Anonymous may do, for subjects that allow it (protocol §8)."""
+    return sender_kind(envelope) is SenderKind.ANONYMOUS and envelope.hash is None and envelope.signature is None
 
 
 def _check_signature(envelope: Envelope, answer: KeyAnswer) -> None:

@@ -1,20 +1,23 @@
-"""The router: reads accepted messages in batches, drops copies, and publishes what each subject becomes."""
+"""The router: reads accepted messages in batches, drops copies, and publishes what their endpoints get."""
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from prometheus_client import Counter
 
 from services.inbox.claims import Claim, Claims
+from services.inbox.dispatch import Record, records
 from services.inbox.domain import RefusedError
+from services.inbox.endpoint_reload import CurrentMap
 from shared.broker import Publisher
 from shared.cloudevents import CloudEvent
 from shared.consuming import Received
 from shared.envelope import Envelope, EnvelopeError, parse
 from shared.errors import UnprocessableError
-from shared.events import INBOX_ACCEPTED_TYPE, EventData
+from shared.events import INBOX_ACCEPTED_TYPE
 from shared.telemetry import SpanKind, span
 
 log = logging.getLogger(__name__)
@@ -22,6 +25,7 @@ log = logging.getLogger(__name__)
 ROUTED: Final = Counter(
     "facescan_inbox_routed_total", "Accepted messages behind the log, by what became of them.", ["outcome"]
 )
+_ROUTED, _COPY, _REFUSED = (ROUTED.labels(outcome) for outcome in ("routed", "copy", "refused"))
 
 
 def decode_accepted(event: CloudEvent) -> Envelope:
@@ -37,59 +41,62 @@ def decode_accepted(event: CloudEvent) -> Envelope:
 class Router:
     """Routes accepted messages by subject."""
 
-    def __init__(
-        self,
-        *,
-        claims: Claims,
-        publisher: Publisher,
-        subjects: Mapping[str, Callable[[Envelope], EventData]],
-        claim_hours: float,
-    ) -> None:
+    def __init__(self, *, claims: Claims, publisher: Publisher, endpoints: CurrentMap, claim_hours: float) -> None:
         self._claims = claims
         self._publisher = publisher
-        self._subjects = subjects
+        self._endpoints = endpoints
         self._claim_seconds = int(claim_hours * 3600)
 
     async def route(self, batch: Sequence[Received[Envelope]]) -> Sequence[Exception | None]:
         """Claim and publish a batch. Raises UnavailableError, after which the same batch is routed again."""
         # Before the claims: a record that this fails for has none, and may come back at another place in the log.
-        became = [self._become(received.data) for received in batch]
+        became = [self._become(received) for received in batch]
         expires_at = int(time.time()) + self._claim_seconds
         held = await self._claims.claim(
             [
                 Claim(received.data.identity, received.position, expires_at)
-                for received, data in zip(batch, became, strict=True)
-                if not isinstance(data, Exception)
+                for received, made in zip(batch, became, strict=True)
+                if not isinstance(made, Exception)
             ]
         )
         errors: list[Exception | None] = []
-        events: list[tuple[EventData, CloudEvent]] = []
-        for received, data in zip(batch, became, strict=True):
-            if isinstance(data, Exception):
-                errors.append(data)
-                ROUTED.labels("refused").inc()
+        wanted: list[Record] = []
+        for received, made in zip(batch, became, strict=True):
+            if isinstance(made, Exception):
+                errors.append(made)
+                _REFUSED.inc()
                 continue
             errors.append(None)
-            if received.position not in held:
-                ROUTED.labels("copy").inc()
-                log.info("copy dropped", extra={"event_id": received.event.id, "position": received.position})
-                continue
-            with span("route", kind=SpanKind.CONSUMER, parent=received.event.traceparent):
-                events.append((data, self._publisher.event(data)))
-            ROUTED.labels("routed").inc()
-            log.info("routed", extra={"event_id": received.event.id, "to": data.topic, "key": data.key()})
-        await self._publisher.send_all(
-            (data.topic, data.key().encode(), event.data, event.to_headers()) for data, event in events
-        )
+            if received.position in held:
+                wanted += made
+                _ROUTED.inc()
+            else:
+                _COPY.inc()
+            self._say(received, made, copy=received.position not in held)
+        await self._publisher.send_all(wanted)
         return errors
 
-    def _become(self, envelope: Envelope) -> EventData | Exception:
-        """Return the event that a message becomes, or the error that ends its record."""
-        handler = self._subjects.get(envelope.subject)
-        if handler is None:
-            return UnprocessableError("Header.Subject: not handled here")
+    @staticmethod
+    def _say(received: Received[Envelope], made: Sequence[Record], *, copy: bool) -> None:
+        if not log.isEnabledFor(logging.INFO):
+            return
+        event_id = received.event.id
+        if copy:
+            log.info("copy dropped", extra={"event_id": event_id, "position": received.position})
+        else:
+            keys = [key.decode() for _, key, _, _ in made if key is not None]
+            log.info("routed", extra={"event_id": event_id, "to": [topic for topic, *_ in made], "key": keys})
+
+    def _become(self, received: Received[Envelope]) -> list[Record] | Exception:
+        """Return what is published for a message, or the error that ends its record."""
+        envelope, event = received.data, received.event
+        accepted_at = event.time or datetime.now(UTC)
         try:
-            return handler(envelope)
+            route = self._endpoints.find(envelope.subject)
+            if route is None:
+                return UnprocessableError("Header.Subject: not handled here")
+            with span("route", kind=SpanKind.CONSUMER, parent=event.traceparent):
+                return records(route, envelope, event.data, self._publisher, accepted_at)
         except RefusedError as error:
             return UnprocessableError(error.detail)
         except Exception as error:  # noqa: BLE001 - a bug that one message meets must not touch the others

@@ -1,6 +1,7 @@
 """Settings of the inbox."""
 
 import ipaddress
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -35,6 +36,15 @@ class InboxSettings(DoorSettings, Settings):
     )
     window_seconds: float = Field(
         default=300.0, gt=0, le=86400, description="How far a message's Timestamp may be from now, either way."
+    )
+    largest_body_bytes: int = Field(default=65536, ge=1024, le=500_000, description="Larger messages are answered 413.")
+    endpoint_map: Path | None = Field(
+        default=None,
+        description="The endpoint map (TOML, docs/endpoints.md): which messages go where. Without one, "
+        "VerifyLocator@Identity alone is taken.",
+    )
+    manifest: Path | None = Field(
+        default=None, description="This domain's manifest (JSON); without one it says the domain's name alone."
     )
     claim_hours: float = Field(
         default=72.0, gt=0, description="How long a message is remembered; longer than any sender's retries."

@@ -1,4 +1,4 @@
-"""The subjects that this inbox takes, and the event that each becomes."""
+"""The events of facescan that messages become; the endpoint map says which subjects do."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -36,6 +36,7 @@ def verify_locator(envelope: Envelope) -> VerificationRequested:
     )
 
 
-SUBJECTS: Final[Mapping[str, Callable[[Envelope], EventData]]] = {
-    "VerifyLocator@Identity": verify_locator,
+# By the type of the event. An endpoint of kind topic names one of these.
+TRANSLATIONS: Final[Mapping[str, Callable[[Envelope], EventData]]] = {
+    VerificationRequested.type: verify_locator,
 }

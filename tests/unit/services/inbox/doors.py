@@ -8,7 +8,7 @@ from services.inbox.front import front_door
 from services.inbox.http_server import DoorServer
 from services.inbox.settings import InboxSettings
 from shared.broker import Publisher
-from tests.unit.services.inbox.messages import DOMAIN, ScriptedResolver, opener
+from tests.unit.services.inbox.messages import DOMAIN, ScriptedResolver, intake, opener
 
 
 def settings(**changed: Any) -> InboxSettings:
@@ -22,7 +22,9 @@ async def serving_door(
     publisher: Publisher, resolver: ScriptedResolver | None = None, **changed: Any
 ) -> AsyncIterator[DoorServer]:
     """Serve a door whose resolver and publisher are given."""
-    server = front_door(settings(**changed), opener(resolver or ScriptedResolver()), publisher, port=0)
+    server = front_door(
+        settings(**changed), opener(resolver or ScriptedResolver()), intake(publisher), manifest=b"{}", port=0
+    )
     await server.start()
     try:
         yield server

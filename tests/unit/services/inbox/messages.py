@@ -10,9 +10,14 @@ import orjson
 
 from emulators.envelopes import Generation, PrivateKey, public_key_txt, sign
 from emulators.world import make_key
+from services.inbox.domain import Reason, RefusedError
+from services.inbox.endpoint_map import Route
+from services.inbox.endpoint_reload import DEFAULT_FILE, CurrentMap
+from services.inbox.intake import Intake
 from services.inbox.opener import Opener
 from services.inbox.resolver import Answer, CachingResolver, KeyAnswer
-from services.inbox.subjects import SUBJECTS
+from shared.broker import Publisher
+from shared.envelope import Envelope
 from shared.events import utc_text
 
 DOMAIN = "identity.example"
@@ -22,6 +27,7 @@ KEY = make_key()
 OTHER_KEY = make_key()
 RECORD = public_key_txt(KEY)
 NAMES = {Generation.NLWEB: f"pw1._domainkey.{SENDER}", Generation.POLLYWEB: f"pw1._domainkey.pw.{SENDER}"}
+MAP = CurrentMap(DEFAULT_FILE)
 MOMENT = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 
 
@@ -73,7 +79,16 @@ def opener(
     return Opener(
         domain=DOMAIN,
         window_seconds=window_seconds,
-        subjects=SUBJECTS,
+        subjects=MAP,
         resolver=CachingResolver(resolver, fresh_seconds=fresh_seconds),
         clock=lambda: now,
     )
+
+
+async def no_reply(_route: Route, _envelope: Envelope, _message: bytes) -> bytes:
+    """Stand for handlers where none is asked."""
+    raise RefusedError(Reason.SUBJECT, "not handled here")
+
+
+def intake(publisher: Publisher, endpoints: CurrentMap = MAP) -> Intake:
+    return Intake(endpoints, publisher, manifest=no_reply, synchronous=no_reply)

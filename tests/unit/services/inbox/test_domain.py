@@ -9,13 +9,11 @@ from emulators.envelopes import Generation
 from services.inbox.domain import ENVELOPE_REASON, KEY_REASON, STATUS, Reason, RefusedError, check_addressing
 from shared.envelope import EnvelopeProblem, parse
 from shared.keys import KeyProblem
-from tests.unit.services.inbox.messages import DOMAIN, MOMENT, SUBJECT, as_bytes, message
+from tests.unit.services.inbox.messages import DOMAIN, MAP, MOMENT, as_bytes, message
 
 
 def check(document: dict[str, Any], window_seconds: float = 300.0) -> None:
-    check_addressing(
-        parse(as_bytes(document)), domain=DOMAIN, now=MOMENT, window_seconds=window_seconds, subjects={SUBJECT}
-    )
+    check_addressing(parse(as_bytes(document)), domain=DOMAIN, now=MOMENT, window_seconds=window_seconds, subjects=MAP)
 
 
 def refusal(document: dict[str, Any]) -> RefusedError:
@@ -39,7 +37,9 @@ def test_every_reason_has_the_status_of_the_protocol() -> None:
             (Reason.CONNECTIONS, Reason.ADDRESS_RATE, Reason.UNVERIFIED_RATE, Reason.SENDER_RATE),
             429,
         ),
-        **dict.fromkeys((Reason.UNDECIDED, Reason.BROKER, Reason.OVERLOADED), 503),
+        **dict.fromkeys((Reason.UNDECIDED, Reason.BROKER, Reason.OVERLOADED, Reason.HANDLER, Reason.IN_PROGRESS,
+                         Reason.REPLY), 503),
+        Reason.HANDLER_REFUSED: 422,
         **dict.fromkeys(
             (
                 Reason.NOT_JSON, Reason.VERSION, Reason.SCHEMA, Reason.RECEIVER, Reason.WINDOW, Reason.SUBJECT,

@@ -4,14 +4,15 @@ import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.inbox.claims import Claim, Claims
+from services.inbox.endpoint_map import Route
+from services.inbox.endpoint_reload import DEFAULT_FILE, CurrentMap
 from services.inbox.router import Router, decode_accepted
-from services.inbox.subjects import SUBJECTS
 from shared.cloudevents import CloudEvent
 from shared.consuming import Received
 from shared.envelope import Envelope
@@ -20,7 +21,7 @@ from shared.events import INBOX_ACCEPTED_TOPIC, INBOX_ACCEPTED_TYPE, Verificatio
 from tests.support.emulated_aws import Emulated
 from tests.support.received import Record
 from tests.support.recording import RecordingPublisher
-from tests.unit.services.inbox.messages import as_bytes, message
+from tests.unit.services.inbox.messages import MAP, as_bytes, message
 
 _offsets = itertools.count()
 
@@ -32,8 +33,8 @@ def accepted(data: bytes, traceparent: str | None = None) -> Received[Envelope]:
     return Received(decode_accepted(event), event, record)
 
 
-def router(emulated: Emulated, publisher: RecordingPublisher, subjects: Mapping[str, Any] = SUBJECTS) -> Router:
-    return Router(claims=Claims(emulated.tables), publisher=publisher, subjects=subjects, claim_hours=72.0)
+def router(emulated: Emulated, publisher: RecordingPublisher, endpoints: CurrentMap = MAP) -> Router:
+    return Router(claims=Claims(emulated.tables), publisher=publisher, endpoints=endpoints, claim_hours=72.0)
 
 
 def fresh(count: int) -> list[bytes]:
@@ -145,20 +146,23 @@ async def test_a_message_whose_subject_is_not_handled_any_more_is_put_aside_alon
 
 
 async def test_a_message_that_met_a_bug_is_handled_when_it_comes_back_at_another_place(
-    emulated: Emulated, publisher: RecordingPublisher
+    emulated: Emulated, publisher: RecordingPublisher, tmp_path: Path
 ) -> None:
-    data, good = fresh(2)
+    file = tmp_path / "endpoints.toml"
+    file.write_text(DEFAULT_FILE.read_text().replace("VerifyLocator@Identity", "*@Identity"))
+    data, good = as_bytes(message(Subject="Buggy@Identity")), as_bytes(message())
 
-    def with_a_bug(envelope: Envelope) -> VerificationRequested:
-        if envelope.identity == accepted(data).data.identity:
-            raise ZeroDivisionError
-        return SUBJECTS["VerifyLocator@Identity"](envelope)  # type: ignore[return-value] # the one that it makes
+    class WithABug(CurrentMap):
+        def find(self, subject: str) -> Route | None:
+            if subject == "Buggy@Identity":
+                raise ZeroDivisionError
+            return super().find(subject)
 
-    buggy = router(emulated, publisher, {"VerifyLocator@Identity": with_a_bug})
+    buggy = router(emulated, publisher, WithABug(file))
     errors = await buggy.route([accepted(data), accepted(good)])
     assert isinstance(errors[0], ZeroDivisionError)
     assert errors[1] is None
-    assert await router(emulated, publisher).route([accepted(data)]) == [None]
+    assert await router(emulated, publisher, CurrentMap(file)).route([accepted(data)]) == [None]
     assert len(verifications(publisher)) == 2
 
 
@@ -167,7 +171,7 @@ async def test_nothing_is_published_while_the_store_is_away(publisher: Recording
         async def claim(self, claims: Any) -> set[str]:
             raise UnavailableError("dynamodb.PutItem: ConnectTimeoutError")
 
-    away = Router(claims=Away(emulated.tables), publisher=publisher, subjects=SUBJECTS, claim_hours=72.0)
+    away = Router(claims=Away(emulated.tables), publisher=publisher, endpoints=MAP, claim_hours=72.0)
     with pytest.raises(UnavailableError):
         await away.route([accepted(as_bytes(message()))])
     assert publisher.sent == []

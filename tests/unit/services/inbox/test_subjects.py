@@ -6,10 +6,10 @@ import pytest
 
 from emulators.envelopes import Generation
 from services.inbox.domain import Reason, RefusedError
-from services.inbox.subjects import SUBJECTS, verify_locator
+from services.inbox.subjects import TRANSLATIONS, verify_locator
 from shared.envelope import parse
 from shared.events import VerificationRequested
-from tests.unit.services.inbox.messages import SENDER, SUBJECT, as_bytes, message
+from tests.unit.services.inbox.messages import SENDER, as_bytes, message
 
 
 def become(body: dict[str, Any], **options: Any) -> VerificationRequested:
@@ -76,5 +76,5 @@ def test_a_refusal_does_not_repeat_what_the_sender_wrote() -> None:
     assert "script" not in caught.value.detail
 
 
-def test_the_subjects_are_listed_in_one_place() -> None:
-    assert dict(SUBJECTS) == {SUBJECT: verify_locator}
+def test_the_events_that_messages_become_are_listed_in_one_place() -> None:
+    assert dict(TRANSLATIONS) == {VerificationRequested.type: verify_locator}
