@@ -7,13 +7,14 @@ for secrets. AWS's own variables (``AWS_REGION``, ``AWS_ENDPOINT_URL``, credenti
 import os
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.domain_names import DomainName
 from shared.errors import ConfigurationError
+from shared.outbound_addresses import AddressRules, parse_networks
 
 PREFIX = "FACESCAN_"
 
@@ -96,6 +97,41 @@ class Settings(KafkaSettings, StoreSettings):
     drain_seconds: float = Field(
         default=15.0, gt=0, description="How long a stop may finish what is in flight; the rest is read again."
     )
+
+
+class OutboundSettings(Settings):
+    """What a service needs to know that connects to servers of others."""
+
+    outbound_allowed_networks: str = Field(
+        default="",
+        description="For private deployments: CIDR[,CIDR…] of networks that may be connected to beside the public "
+        "internet. Whoever controls a name in DNS can then reach what is there.",
+    )
+    outbound_allowed_networks_again: str = Field(
+        default="", description="The same once more; in production the one counts only beside the other."
+    )
+
+    @field_validator("outbound_allowed_networks", "outbound_allowed_networks_again")
+    @classmethod
+    def _networks(cls, text: str) -> str:
+        parse_networks(text)
+        return text
+
+    @model_validator(mode="after")
+    def _named_twice(self) -> Self:
+        if self.environment is Environment.PRODUCTION and set(parse_networks(self.outbound_allowed_networks)) != set(
+            parse_networks(self.outbound_allowed_networks_again)
+        ):
+            raise ValueError(
+                "FACESCAN_OUTBOUND_ALLOWED_NETWORKS lets names in DNS lead into these networks: in production it is "
+                "refused unless FACESCAN_OUTBOUND_ALLOWED_NETWORKS_AGAIN names the same ones"
+            )
+        return self
+
+    @property
+    def address_rules(self) -> AddressRules:
+        """What may be connected to."""
+        return AddressRules(parse_networks(self.outbound_allowed_networks))
 
 
 S = TypeVar("S", bound=BaseSettings)

@@ -34,7 +34,7 @@ def build(settings: AsyncPostSettings) -> Service:
     delivery = HttpDelivery(
         ConnectTo(folder) if folder is not None else PublicDestinations(),
         timeout_seconds=settings.send_timeout_seconds,
-        most_in_flight=settings.most_in_flight,
+        rules=settings.address_rules,
     )
     sender = Sender(
         delivery=delivery,

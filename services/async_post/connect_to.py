@@ -7,25 +7,32 @@ from typing import Protocol
 
 import orjson
 
+from shared.domain_names import domain_name
 from shared.envelope import inbox_host
 from shared.generation import Generation
+from shared.outbound import OutboundError, Target, Trouble, any_target, https_target
 
 log = logging.getLogger(__name__)
 
 
 class Destinations(Protocol):
-    """Finds the URL of a domain's inbox."""
+    """Finds a domain's inbox."""
 
-    def url(self, receiver: str, generation: Generation) -> str:
-        """Return the URL to post to."""
+    def target(self, receiver: str, generation: Generation) -> Target:
+        """Return where to post to. Raises OutboundError for what cannot be posted to."""
 
 
 class PublicDestinations:
     """The protocol's rule (§1, §2)."""
 
-    def url(self, receiver: str, generation: Generation) -> str:
+    def target(self, receiver: str, generation: Generation) -> Target:
         """See Destinations."""
-        return f"https://{inbox_host(generation, receiver)}/inbox"
+        try:
+            # Judged by itself: with a label before it, anything would have two.
+            name = domain_name(receiver)
+        except ValueError as error:
+            raise OutboundError(Trouble.URL, str(error)) from error
+        return https_target(inbox_host(generation, name), "/inbox")
 
 
 class ConnectTo:
@@ -36,7 +43,7 @@ class ConnectTo:
         self._public = PublicDestinations()
         self._known: dict[str, tuple[int, str]] = {}
 
-    def url(self, receiver: str, generation: Generation) -> str:
+    def target(self, receiver: str, generation: Generation) -> Target:
         """See Destinations. The file is read again when it has changed."""
         path = self._folder / f"{receiver}.json"
         try:
@@ -45,11 +52,11 @@ class ConnectTo:
             if known is None or known[0] != changed:
                 known = self._known[receiver] = (changed, _inbox(path))
         except FileNotFoundError:
-            return self._public.url(receiver, generation)
+            return self._public.target(receiver, generation)
         except (OSError, KeyError, TypeError, orjson.JSONDecodeError) as error:
             log.warning("connect-to file cannot be used", extra={"file": path.name, "why": type(error).__name__})
-            return self._public.url(receiver, generation)
-        return known[1]
+            return self._public.target(receiver, generation)
+        return any_target(known[1])
 
     def trust(self, context: ssl.SSLContext) -> None:
         """Trust the folder's certificate authority as well, if it has one."""

@@ -1,74 +1,83 @@
-"""One delivery over HTTP: one total deadline, no redirects, the answer's body capped and thrown away (rule 11)."""
+"""One delivery over HTTP: a guarded POST whose answer's status and ``Retry-After`` are all that is looked at."""
 
+import logging
 import ssl
+from collections import OrderedDict
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-import aiohttp
-
 from services.async_post.connect_to import ConnectTo, Destinations
 from services.async_post.domain import Answer
-from services.async_post.public_addresses import PublicAddresses
 from shared.clock import now_utc
 from shared.generation import Generation
+from shared.outbound import OutboundClient, OutboundError, Target, request_head
+from shared.outbound_addresses import AddressRules, AnyAddress
+
+log = logging.getLogger(__name__)
 
 # What is read of an answer, so that the connection can be used again; nobody needs its contents.
 _MOST_ANSWER_BYTES: Final = 64 * 1024
+_MOST_HEADS: Final = 2_000
+_HEADERS: Final = (("content-type", "application/json"), ("user-agent", "facescan"))
 
 
 class HttpDelivery:
     """Posts signed messages with one pool of connections."""
 
-    def __init__(self, destinations: Destinations, *, timeout_seconds: float, most_in_flight: int) -> None:
+    def __init__(
+        self,
+        destinations: Destinations,
+        *,
+        timeout_seconds: float,
+        idle_connections: int = 500,
+        rules: AddressRules | None = None,
+    ) -> None:
         self._destinations = destinations
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-        self._most_in_flight = most_in_flight
-        self._session: aiohttp.ClientSession | None = None
+        self._timeout_seconds = timeout_seconds
+        self._idle_connections = idle_connections
+        self._rules = rules
+        self._client: OutboundClient | None = None
+        self._heads: OrderedDict[Target, bytes] = OrderedDict()
 
-    async def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            context = ssl.create_default_context()
-            anywhere = aiohttp.ThreadedResolver()
-            if isinstance(self._destinations, ConnectTo):
-                self._destinations.trust(context)
-            resolver = anywhere if isinstance(self._destinations, ConnectTo) else PublicAddresses(anywhere)
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=self._most_in_flight, ssl=context, keepalive_timeout=30, resolver=resolver
-                ),
-                timeout=self._timeout,
-                headers={"content-type": "application/json", "user-agent": "facescan"},
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-            )
-        return self._session
+    def _connected(self) -> OutboundClient:
+        context = ssl.create_default_context()
+        rules = self._rules
+        if isinstance(self._destinations, ConnectTo):
+            self._destinations.trust(context)
+            rules = AnyAddress()
+        self._client = OutboundClient(rules=rules, trust=context, idle_connections=self._idle_connections)
+        return self._client
 
     async def post(self, receiver: str, generation: Generation, message: str) -> Answer:
         """Post one message and return the receiver's answer; trouble is an answer without a status."""
-        client = await self._client()
-        url = self._destinations.url(receiver, generation)
+        client = self._client or self._connected()
+        body = message.encode()
         try:
-            async with client.post(url, data=message.encode(), allow_redirects=False) as response:
-                read = 0
-                async for chunk in response.content.iter_chunked(8192):
-                    read += len(chunk)
-                    if read > _MOST_ANSWER_BYTES:
-                        response.close()  # an endless body must not hold the connection
-                        break
-                return Answer(response.status, retry_after_seconds=_retry_after(response.headers.get("retry-after")))
-        except TimeoutError:
-            return Answer(None, "timeout")
-        except aiohttp.ClientConnectorCertificateError:
-            return Answer(None, "certificate")
-        except aiohttp.ClientConnectorDNSError:
-            return Answer(None, "dns")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return Answer(None, type(error).__name__)
+            target = self._destinations.target(receiver, generation)
+            request = b"%bcontent-length: %d\r\n\r\n%b" % (self._head(target), len(body), body)
+            reply = await client.send(target, request, self._timeout_seconds, _MOST_ANSWER_BYTES)
+        except OutboundError as error:
+            log.debug("no answer", extra={"to": receiver, "trouble": error.trouble.value, "why": str(error)})
+            return Answer(None, error.trouble.value)
+        return Answer(reply.status, retry_after_seconds=_retry_after(reply.headers.get("retry-after")))
+
+    def _head(self, target: Target) -> bytes:
+        head = self._heads.get(target)
+        if head is None:
+            head = self._heads[target] = request_head("POST", target, _HEADERS)
+            if len(self._heads) > _MOST_HEADS:
+                self._heads.popitem(last=False)
+        return head
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open now."""
+        return self._client.connections if self._client else 0
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
+        if self._client is not None:
+            await self._client.close()
 
 
 def _retry_after(text: str | None) -> float | None:

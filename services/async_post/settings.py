@@ -6,10 +6,10 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from services.async_post.key_settings import KeySettings
-from shared.settings import Environment, Settings
+from shared.settings import Environment, OutboundSettings
 
 
-class AsyncPostSettings(KeySettings, Settings):
+class AsyncPostSettings(KeySettings, OutboundSettings):
     """What Async Post needs to know."""
 
     send_timeout_seconds: float = Field(

@@ -39,7 +39,9 @@ class Receiver:
     headers: dict[str, str] = field(default_factory=dict)
 
     async def take(self, request: web.Request) -> web.StreamResponse:
-        self.received.append((request.path, await request.read(), dict(request.headers)))
+        self.received.append(
+            (request.path, await request.read(), {name.lower(): text for name, text in request.headers.items()})
+        )
         if self.answering is not None:
             return await self.answering(request)
         return web.Response(status=self.status, headers=self.headers, body=None if self.status == 204 else b"ok")
@@ -72,7 +74,7 @@ async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def delivery(tmp_path: Path) -> AsyncIterator[HttpDelivery]:
-    delivery = HttpDelivery(ConnectTo(tmp_path), timeout_seconds=TIMEOUT_SECONDS, most_in_flight=10)
+    delivery = HttpDelivery(ConnectTo(tmp_path), timeout_seconds=TIMEOUT_SECONDS)
     yield delivery
     await delivery.close()
 
@@ -85,8 +87,8 @@ async def test_the_message_arrives_byte_for_byte_as_json(receiver: Receiver, del
     assert await post(delivery) == Answer(200)
     ((path, body, headers),) = receiver.received
     assert (path, body) == ("/inbox", MESSAGE.encode())
-    assert headers["Content-Type"] == "application/json"
-    assert "Cookie" not in headers
+    assert headers["content-type"] == "application/json"
+    assert "cookie" not in headers
 
 
 @pytest.mark.parametrize("status", [201, 202, 204, 400, 401, 404, 422, 500, 502, 503])
@@ -106,7 +108,7 @@ async def test_a_cookie_is_not_kept(receiver: Receiver, delivery: HttpDelivery) 
     receiver.headers = {"Set-Cookie": "a=b"}
     for _ in range(2):
         await post(delivery)
-    assert "Cookie" not in receiver.received[1][2]
+    assert "cookie" not in receiver.received[1][2]
 
 
 @pytest.mark.parametrize(
@@ -177,12 +179,12 @@ async def test_a_connection_that_is_reset_is_trouble(receiver: Receiver, deliver
     receiver.answering = reset
     answer = await post(delivery)
     assert answer.status is None
-    assert answer.trouble == "ServerDisconnectedError"
+    assert answer.trouble == "closed"
 
 
 async def test_a_port_where_nobody_listens_is_trouble(receiver: Receiver, delivery: HttpDelivery) -> None:
     receiver.is_at(f"http://127.0.0.1:{free_port()}/inbox")
-    assert await post(delivery) == Answer(None, "ClientConnectorError")
+    assert await post(delivery) == Answer(None, "connect")
 
 
 async def test_a_name_that_does_not_exist_is_trouble(receiver: Receiver, delivery: HttpDelivery) -> None:
@@ -223,7 +225,7 @@ async def test_a_certificate_of_the_world_s_authority_is_trusted(tmp_path: Path)
     receiver = Receiver(tmp_path)
     async with running(receiver, _context(tmp_path, tmp_path, ["127.0.0.1"])) as url:
         receiver.is_at(f"{url}/inbox")
-        delivery = HttpDelivery(ConnectTo(tmp_path), timeout_seconds=5, most_in_flight=10)
+        delivery = HttpDelivery(ConnectTo(tmp_path), timeout_seconds=5)
         assert await post(delivery) == Answer(200)
         await delivery.close()
 
@@ -237,7 +239,7 @@ async def test_a_wrong_certificate_gets_no_message(tmp_path: Path, authority: st
     make_authority(tmp_path)
     async with running(receiver, _context(tmp_path, tmp_path / authority, names)) as url:
         receiver.is_at(f"{url}/inbox")
-        delivery = HttpDelivery(ConnectTo(tmp_path), timeout_seconds=5, most_in_flight=10)
+        delivery = HttpDelivery(ConnectTo(tmp_path), timeout_seconds=5)
         assert await post(delivery) == Answer(None, "certificate")
         await delivery.close()
     assert receiver.received == []

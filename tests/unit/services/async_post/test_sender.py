@@ -28,7 +28,7 @@ class ScriptedDelivery(HttpDelivery):
     """Answers as a test wants; ``posted`` is what was delivered, ``most`` how many were under way at once."""
 
     def __init__(self, answer: Answer | Callable[[str], Answer] = Answer(200)) -> None:  # noqa: B008 - it is frozen
-        super().__init__(PublicDestinations(), timeout_seconds=1, most_in_flight=1)
+        super().__init__(PublicDestinations(), timeout_seconds=1)
         self.answer = answer
         self.posted: list[tuple[str, Generation, str]] = []
         self.under_way: dict[str, int] = {}

@@ -26,6 +26,23 @@ def test_other_destinations_are_taken_in_development() -> None:
     assert str(settings.development_connect_to) == "/tmp/world"
 
 
+def test_private_networks_are_reached_in_production_only_when_named_twice() -> None:
+    once = {"FACESCAN_OUTBOUND_ALLOWED_NETWORKS": "10.1.0.0/16, fd00::/8"}
+    other = {"FACESCAN_OUTBOUND_ALLOWED_NETWORKS_AGAIN": "10.1.0.0/15"}
+    for given in (once, {**other}):
+        with pytest.raises(ConfigurationError, match="FACESCAN_OUTBOUND_ALLOWED_NETWORKS"):
+            load(AsyncPostSettings, LEAST | given)
+    twice = once | {"FACESCAN_OUTBOUND_ALLOWED_NETWORKS_AGAIN": "fd00::/8,10.1.0.0/16"}
+    rules = load(AsyncPostSettings, LEAST | twice).address_rules
+    assert rules.allows("10.1.2.3")
+    assert rules.allows("fd00::1")
+    assert not rules.allows("10.2.0.1")
+    assert load(AsyncPostSettings, LEAST | {"FACESCAN_ENVIRONMENT": "development"} | once).address_rules.allows(
+        "10.1.0.1"
+    )
+    assert not load(AsyncPostSettings, LEAST).address_rules.allows("10.1.0.1")
+
+
 @pytest.mark.parametrize("where", ["127.0.0.1:53", "127.0.0.53:53", "[::1]:5353"])
 def test_a_resolver_on_this_machine_is_taken(where: str) -> None:
     assert load(InboxSettings, LEAST | {"FACESCAN_DNS_RESOLVER": where}).dns_resolver == where
