@@ -2,6 +2,17 @@
 #   docker run facescan:local run inbox
 # EXTRA chooses the dependencies (pyproject.toml): `all`, or one service's own for an image without the stand-ins.
 
+# The scan page's program. Debian's Node is here only: nothing in the image needs it.
+FROM python:3.11-slim-bookworm AS page
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends nodejs npm \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /src/services/session/frontend
+COPY services/session/frontend/package.json services/session/frontend/package-lock.json services/session/frontend/.npmrc ./
+RUN --mount=type=cache,target=/root/.npm npm ci
+COPY services/session/frontend ./
+RUN npm run build
+
 FROM python:3.11-slim-bookworm AS build
 ARG EXTRA=all
 ENV UV_LINK_MODE=copy \
@@ -23,6 +34,7 @@ COPY shared shared
 COPY services services
 COPY emulators emulators
 COPY cli cli
+COPY --from=page /src/services/session/static services/session/static
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv pip install --quiet --python /opt/facescan/bin/python --no-deps .
 

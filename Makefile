@@ -4,7 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := 0.13.9
 
-.PHONY: setup demo test check bench lock docs-reference clean
+FRONT  := services/session/frontend
+PAGE   := services/session/static/.vite/manifest.json
+
+.PHONY: setup demo demo-browser page page-where-node-is test check bench lock docs-reference clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -24,7 +27,22 @@ setup: $(BIN)/facescan ## install everything into .venv
 demo: setup ## six verifications at once, on this machine, with Python alone
 	@$(BIN)/facescan demo
 
-test: setup ## every test, on the embedded broker and on a real Apache Kafka
+demo-browser: setup page ## one verification in a real Chromium before a fake camera
+	@$(BIN)/facescan demo --browser
+
+page: $(PAGE) ## build the scan page's program, with Node 18.19 or newer; without it the page is plain HTML
+
+$(PAGE): $(shell find $(FRONT) -name node_modules -prune -o -type f -print)
+	@command -v npm >/dev/null || \
+	  { echo "make page needs Node 18.19 or newer with npm; without it the scan page is plain HTML" >&2; exit 1; }
+	@cd $(FRONT) && npm ci --silent && npm run --silent build >/dev/null
+	@touch $(PAGE)
+
+page-where-node-is:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory page; \
+	  else echo "no Node: the scan page's program is neither built nor tested" >&2; test -z "$$CI"; fi
+
+test: setup page-where-node-is ## every test, on the embedded broker and on a real Apache Kafka
 	@$(BIN)/pytest
 
 check: setup ## types, lint, format, import rules, generated documents
@@ -45,4 +63,4 @@ docs-reference: setup ## write the generated documents (schemas, AsyncAPI, setti
 	@$(BIN)/python -m cli.reference
 
 clean: ## remove the environment and what runs have left
-	@rm -rf $(VENV) .facescan .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf $(VENV) $(FRONT)/node_modules services/session/static .facescan .pytest_cache .mypy_cache .ruff_cache

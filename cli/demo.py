@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from cli.demo_browser import run_in_browser
 from cli.demo_report import result_json, result_table, step_line
 from cli.demo_run import Demo, DemoSystem
-from cli.demo_system import FROM_ENVIRONMENT, from_environment, from_file, of_its_own
+from cli.demo_system import (
+    BROWSER_SECONDS,
+    FROM_ENVIRONMENT,
+    VERIFICATION_SECONDS,
+    from_environment,
+    from_file,
+    of_its_own,
+)
 from cli.interruption import Interruptible
 from cli.output import emit, json_option
 from shared.errors import UnavailableError
@@ -39,8 +47,11 @@ _LONG_WAIT: Final = (
     metavar="FILE|env",
     help="Use the running workbench of this system.json, or what the environment names, and start none.",
 )
+@click.option(
+    "--browser", "in_browser", is_flag=True, help="Instead one verification by a real Chromium before a fake camera."
+)
 @json_option
-def demo(directory: Path | None, system: str | None, as_json: bool) -> int:
+def demo(directory: Path | None, system: str | None, in_browser: bool, as_json: bool) -> int:
     """Run six verifications at once, show every step live, and check what came of them.
 
     A success, a wrong person, a spoof, a person who never comes, a forged request, a request delivered three times.
@@ -54,13 +65,17 @@ def demo(directory: Path | None, system: str | None, as_json: bool) -> int:
     Examples:
       facescan demo
       facescan demo --system .facescan/system.json --json
+      facescan demo --browser
     """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
     began = time.monotonic()
     cases: list[Seen] | None = None
     with Interruptible() as interrupted, ExitStack() as open_parts:
         try:
-            where = _system(directory, system, open_parts, quiet=as_json)
-            if where.verification_seconds > _LONG_SECONDS:
+            where = _system(directory, system, open_parts, quiet=as_json, in_browser=in_browser)
+            if in_browser:
+                run_in_browser(where)
+                return 0
+            if where.verification_seconds > _LONG_SECONDS and not in_browser:
                 click.echo(_LONG_WAIT.format(where.verification_seconds), err=True)
             cases = asyncio.run(Demo(where, _no_step if as_json else _print_step).run())
             where.aws.close()
@@ -78,12 +93,15 @@ def demo(directory: Path | None, system: str | None, as_json: bool) -> int:
     return 0
 
 
-def _system(directory: Path | None, system: str | None, open_parts: ExitStack, *, quiet: bool) -> DemoSystem:
+def _system(
+    directory: Path | None, system: str | None, open_parts: ExitStack, *, quiet: bool, in_browser: bool
+) -> DemoSystem:
     if system == FROM_ENVIRONMENT:
         return from_environment()
     if system is not None:
         return from_file(Path(system), open_parts)
-    return of_its_own(directory, _no_line if quiet else click.echo, open_parts)
+    seconds = BROWSER_SECONDS if in_browser else VERIFICATION_SECONDS
+    return of_its_own(directory, _no_line if quiet else click.echo, open_parts, seconds)
 
 
 def _print_step(case: str, step: "Step", since_start_seconds: float, since_before_seconds: float) -> None:

@@ -23,6 +23,8 @@ from shared.stores import Aws
 FROM_ENVIRONMENT: Final = "env"
 # Short, for the person who never comes; long enough for the others on a busy machine.
 VERIFICATION_SECONDS: Final = 6
+# A browser and a film take their time.
+BROWSER_SECONDS: Final = 60
 _NAMES: Final = (
     "FACESCAN_KAFKA_BOOTSTRAP",
     "FACESCAN_DEMO_INBOX",
@@ -53,11 +55,16 @@ def from_file(path: Path, open_parts: ExitStack) -> DemoSystem:
     return with_peers(read_system(path), StoreSettings(), open_parts)
 
 
-def of_its_own(directory: Path | None, report: Callable[[str], None], open_parts: ExitStack) -> DemoSystem:
+def of_its_own(
+    directory: Path | None,
+    report: Callable[[str], None],
+    open_parts: ExitStack,
+    verification_seconds: int = VERIFICATION_SECONDS,
+) -> DemoSystem:
     """Start a workbench, in a passing folder unless ``directory`` is given; all ends with ``open_parts``."""
     if directory is None:
         directory = Path(open_parts.enter_context(tempfile.TemporaryDirectory(prefix="facescan-")))
-    settings = {"FACESCAN_VERIFICATION_SECONDS": str(VERIFICATION_SECONDS)}
+    settings = {"FACESCAN_VERIFICATION_SECONDS": str(verification_seconds)}
     workbench = open_parts.enter_context(Workbench(directory, settings=settings, report=report))
     began = time.monotonic()
     system = with_peers(workbench.system, StoreSettings(), open_parts)

@@ -9,6 +9,7 @@ from cli.commands import Commands
     cls=Commands,
     lazy={
         "demo": ("cli.demo:demo", "Six verifications at once, shown live; needs nothing else."),
+        "scan": ("cli.scan:scan", "Be verified by your own camera, on the system that is up."),
         "up": ("cli.up:up", "Run the embedded system until interrupted."),
         "run": ("cli.run:run", "Run one service."),
         "enrol": ("cli.enrol:enrol", "Register a person's photo and wallet; print a locator."),

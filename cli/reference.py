@@ -23,6 +23,7 @@ DOCUMENTS: Final = Path(__file__).parents[1] / "docs"
 # What the services insist on; none of it stands in a document.
 _PLACEHOLDERS: Final = {
     "DOMAIN": "id.example",
+    "ENVIRONMENT": "development",  # needs no role and no file
     "KAFKA_BOOTSTRAP": "localhost:9092",
     "SESSION_PUBLIC_URL": "https://scan.id.example",
     "SCAN_TOKEN_SECRET": "x" * 32,

@@ -18,14 +18,15 @@ class System:
     """A running system. ``pids``, ``ops`` and ``emulators`` are by name: process ids, base URLs, process ids.
 
     ``kafka`` is host:port, ``aws`` the endpoint of every AWS client, ``inbox`` the URL to post to, ``session`` the base
-    URL of the scan page, ``dns`` address:port, ``world`` and ``log_dir`` absolute folders, ``pid`` the process that
-    runs it, ``verification_seconds`` what a person may take.
+    URL of the scan page, ``streaming`` where its video goes (empty: to AWS), ``dns`` address:port, ``world`` and
+    ``log_dir`` absolute folders, ``pid`` the process that runs it, ``verification_seconds`` what a person may take.
     """
 
     kafka: str
     aws: str
     inbox: str
     session: str
+    streaming: str
     dns: str
     domain: str
     world: str

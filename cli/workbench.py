@@ -34,6 +34,7 @@ from cli.workbench_environment import (
     verification_seconds,
 )
 from emulators.certificates import make_authority
+from emulators.face_model import write_face_model
 from shared.errors import ConfigurationError, UnavailableError
 from shared.settings import StoreSettings, load
 from shared.tables import create_tables
@@ -68,6 +69,8 @@ class Workbench:
         self._kafka = kafka
         self._aws = aws
         self._settings = dict(settings or {})
+        self._face_model = self.directory / "face-model"
+        self._streaming_port = 0
         self._report = report
         self._processes = Supervisor(self._write)
         self._system: System | None = None
@@ -105,6 +108,7 @@ class Workbench:
         self._began = time.monotonic()
         self._take_folder()
         self._open.enter_context(self._processes)
+        (self._streaming_port,) = free_ports(1)
         kafka, aws, dns = self._start_emulators()
         inbox_port, session_port, *ops_ports = free_ports(2 + len(SERVICES))
         ports = Ports(inbox_port, session_port, dict(zip(SERVICES, ops_ports, strict=True)))
@@ -116,6 +120,8 @@ class Workbench:
             dns=dns,
             world=self.world,
             ports=ports,
+            face_model=self._face_model,
+            streaming=f"wss://{HOST}:{self._streaming_port}" if self._aws is None else None,
             settings=self._settings,
         )
         inbox = f"http://{HOST}:{ports.inbox}/inbox"
@@ -127,6 +133,7 @@ class Workbench:
             aws=aws,
             inbox=inbox,
             session=shared["FACESCAN_SESSION_PUBLIC_URL"],
+            streaming=shared.get("FACESCAN_DEVELOPMENT_STREAMING_URL", ""),
             dns=dns,
             domain=shared["FACESCAN_DOMAIN"],
             world=str(self.world),
@@ -212,13 +219,15 @@ class Workbench:
 
     def _start_emulators(self) -> tuple[str, str, str]:
         """Start those that are not given; return kafka (host:port), aws (URL), dns (address:port)."""
+        make_authority(self.world)
+        write_face_model(self._face_model)
         environment = base_environment() | {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
-        arguments = {"kafka": [], "aws": [], "dns": ["--world", str(self.world)]}
+        world = ["--world", str(self.world)]
+        arguments = {"kafka": [], "aws": ["--streaming-port", str(self._streaming_port), *world], "dns": world}
         given = {"kafka": self._kafka, "aws": self._aws, "dns": None}
         wanted = [name for name in EMULATORS if given[name] is None]
         for name in wanted:
             self._processes.start(Child(name, f"emulators.{name}", arguments[name], environment, self._log(name)))
-        make_authority(self.world)
         addresses = {name: address for name, address in given.items() if address is not None}
         for name in wanted:
             addresses[name] = self._processes.wait_for_line(name, _READY, _START_SECONDS)

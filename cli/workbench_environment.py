@@ -13,6 +13,7 @@ from shared.errors import ConfigurationError
 DOMAIN: Final = "id.example"
 SELECTOR: Final = "pw1"
 SIGNING_SECRET: Final = "facescan/signing-key"  # noqa: S105 - the name of a secret
+STREAMING_ROLE: Final = "arn:aws:iam::123456789012:role/facescan-streaming"
 INSTANCE: Final = "workbench"
 HOST: Final = "127.0.0.1"
 # The embedded broker answers an empty fetch only when its wait is over: a short one keeps every hop short.
@@ -51,12 +52,14 @@ def system_environment(
     dns: str,
     world: Path,
     ports: Ports,
+    face_model: Path,
+    streaming: str | None,
     settings: Mapping[str, str],
 ) -> dict[str, str]:
     """Return the environment that all services share; ``settings`` (whole names) win over everything.
 
     ``embedded`` and ``own_aws`` say whether the embedded broker and the emulated AWS are used; with another AWS the
-    caller's credentials count.
+    caller's credentials count. ``streaming`` is where the scan page's video goes; None: to AWS.
     """
     given = {} if own_aws else {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     return {
@@ -72,6 +75,9 @@ def system_environment(
         "FACESCAN_SESSION_PORT": str(ports.session),
         "FACESCAN_SESSION_PUBLIC_URL": f"http://{HOST}:{ports.session}",
         "FACESCAN_SCAN_TOKEN_SECRET": secrets.token_urlsafe(32),
+        "FACESCAN_STREAMING_ROLE": STREAMING_ROLE,
+        "FACESCAN_FACE_MODEL": str(face_model),
+        **({"FACESCAN_DEVELOPMENT_STREAMING_URL": streaming} if streaming else {}),
         "FACESCAN_DNS_RESOLVER": dns,
         "FACESCAN_DEVELOPMENT_CONNECT_TO": str(world),
         **(_EMBEDDED_KAFKA if embedded else {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import functools
 import threading
 from typing import TYPE_CHECKING, Any, cast
@@ -13,8 +14,10 @@ from moto.dynamodb.responses import DynamoHandler
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.exceptions import MissingBucket, S3ClientError
 from moto.s3.models import s3_backends
+from moto.sts.models import sts_backends
 
 from emulators.dynamodb_transactions import use_quick_transactions
+from emulators.signed_streams import Credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -81,6 +84,18 @@ class MotoObjectStore:
             except MissingBucket:
                 raise KeyError(bucket) from None
             return str(stored.version_id) if versioned else None
+
+
+class MotoCredentials:
+    """Temporary credentials straight from the memory of moto's STS."""
+
+    def find(self, access_key: str) -> Credentials | None:
+        """The credentials of this access key, if AssumeRole has handed them out."""
+        role = sts_backends[_ACCOUNT_ID]["aws"].get_assumed_role_from_access_key(access_key)
+        if role is None:
+            return None
+        expires_at = role.expiration.replace(tzinfo=datetime.UTC)
+        return Credentials(role.secret_access_key, role.session_token, expires_at, role.policy)
 
 
 class OneAtATime:

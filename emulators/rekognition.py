@@ -9,6 +9,9 @@ stands in the picture (`emulators.pictures`). Side doors, plain JSON over HTTP, 
     POST /_emulator/clock    {"advance_seconds": n}
     POST /_emulator/errors   {"operation": "CompareFaces", "error": "ThrottlingException", "count": 3}
                              the next `count` calls of the operation fail so; 0 takes it back
+    POST /_emulator/stage    {"person", "confidence", "faces", "reference_image", "status": "SUCCEEDED" | "FAILED",
+                              "fits": true}
+                             who stands before every camera that streams from now on; fits false: no face ever does
     GET  /_emulator/sessions every remembered session: id, status, age
 """
 
@@ -26,7 +29,7 @@ from emulators import faces, json_fields, rekognition_requests
 from emulators.aws_errors import AwsError, invalid_parameter
 from emulators.json_fields import FieldError, JsonObject
 from emulators.liveness_sessions import Capture, Clock, Session, SessionError, Sessions, Status
-from emulators.pictures import MOST_FACES
+from emulators.liveness_streams import OPERATION, STREAM_ERRORS, Streams, capture_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -57,6 +60,7 @@ class Rekognition:
         self._sessions = Sessions(self._clock)
         self._injected: dict[str, tuple[str, int]] = {}
         self._lock = threading.Lock()
+        self.streams = Streams(self._sessions, self._lock, self._fail_if_injected, self._film)
         self._operations: dict[str, Callable[[JsonObject], JsonObject]] = {
             "CreateFaceLivenessSession": self._create_session,
             "GetFaceLivenessSessionResults": self._session_results,
@@ -67,6 +71,7 @@ class Rekognition:
             ("POST", "camera"): self._camera,
             ("POST", "clock"): self._advance_clock,
             ("POST", "errors"): self._inject_errors,
+            ("POST", "stage"): self.streams.set_stage,
             ("GET", "sessions"): self._list_sessions,
         }
 
@@ -158,16 +163,14 @@ class Rekognition:
 
     def _camera(self, request: JsonObject) -> JsonObject:
         status = Status(json_fields.one_of(request, "status", ("SUCCEEDED", "FAILED", "IN_PROGRESS"), "SUCCEEDED"))
-        capture = Capture(
-            person=json_fields.text(request, "person"),
-            faces=json_fields.whole(request, "faces", 1, least=0, most=MOST_FACES),
-            confidence=json_fields.number(request, "confidence", 98.5, least=0, most=100),
-            reference_image=json_fields.flag(request, "reference_image", default=True),
-        )
-        session = self._sessions.film(json_fields.text(request, "session_id"), status, capture)
+        session = self._film(json_fields.text(request, "session_id"), status, capture_from(request))
+        return {"session_id": session.session_id, "status": session.status.value}
+
+    def _film(self, session_id: str, status: Status, capture: Capture) -> Session:
+        session = self._sessions.film(session_id, status, capture)
         if session.settings.output_bucket and session.capture is not None and capture.reference_image:
             self._write_reference(session, session.settings.output_bucket)
-        return {"session_id": session.session_id, "status": session.status.value}
+        return session
 
     def _write_reference(self, session: Session, bucket: str) -> None:
         """With an OutputConfig the reference image lies in the caller's bucket and is not returned as bytes."""
@@ -184,8 +187,8 @@ class Rekognition:
         return {"advanced_seconds": seconds}
 
     def _inject_errors(self, request: JsonObject) -> JsonObject:
-        operation = json_fields.one_of(request, "operation", tuple(self._operations))
-        error = json_fields.one_of(request, "error", INJECTABLE_ERRORS)
+        operation = json_fields.one_of(request, "operation", (*self._operations, OPERATION))
+        error = json_fields.one_of(request, "error", STREAM_ERRORS if operation == OPERATION else INJECTABLE_ERRORS)
         count = json_fields.whole(request, "count", 1, most=MOST_INJECTED)
         self._injected[operation] = (error, count)
         return {"operation": operation, "error": error, "count": count}

@@ -121,6 +121,9 @@ class DeadlinePassed(_OfVerification):
     attempt: int | None = Field(
         default=None, ge=1, description="The attempt whose time is over; absent: the verification's."
     )
+    given_up: bool | None = Field(
+        default=None, description="True when the person has ended it before its time: a hint, like a page's done."
+    )
 
 
 class VerdictReached(_OfVerification):

@@ -62,6 +62,7 @@ class Verification:
     photo_sha256: str = ""
     traceparent: str = ""
     # What moves.
+    browser: str = ""  # fingerprint of the one browser that the page is shown to; empty until it came
     attempt: int = 0
     ended_attempt: int = 0
     trouble: bool = False
@@ -106,6 +107,11 @@ class Attempt:
     requester: str = ""
     locator: str = ""
     forget_at: int = 0
+    # Which page began it, and what the person agreed to at `created_at`: the text's version, its language (BCP 47).
+    page: str = ""
+    lights: bool = True
+    consent_version: str = ""
+    consent_language: str = ""
 
     @property
     def photo(self) -> LegalPhoto:

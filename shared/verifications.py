@@ -16,7 +16,7 @@ from shared.verification import ENDED, FORGET_AFTER_SECONDS, OPEN, Attempt, Stat
 # cost by the number of attributes.
 _FACTS: Final = "facts"
 _OWN_ATTRIBUTES: Final = frozenset(
-    ("verification_id", "state", "attempt", "ended_attempt", "trouble", "outcome", "decided_at", "forget_at")
+    ("verification_id", "state", "browser", "attempt", "ended_attempt", "trouble", "outcome", "decided_at", "forget_at")
 )
 
 
@@ -75,9 +75,19 @@ class Verifications:
         )
         return (_verification(verification) if verification else None), (_attempt(found) if found else None)
 
-    async def open(self, verification_id: str) -> Verification | None:
-        """Note that the person looks at the page, and return the record, whatever its state; None: there is none."""
-        return await self._move_or_get(verification_id, State.PROMPTED, State.OPENED)
+    async def open(self, verification_id: str, browser: str) -> Verification | None:
+        """Note that the person looks at the page, in the browser with this fingerprint, if it is the first one.
+
+        Return the record, whatever its state and its browser; None: there is none.
+        """
+        try:
+            return await self._move(
+                verification_id,
+                {"state": State.OPENED, "browser": browser},
+                {"state": [State.PROMPTED], "browser": [""]},
+            )
+        except ConditionFailedError:
+            return await self.get(verification_id)
 
     async def capture(self, verification_id: str) -> Verification | None:
         """Note the page's "done" while a session runs; return the record, whatever its state; None: there is none."""

@@ -1,20 +1,35 @@
 """The session service's composition root."""
 
+import logging
+
+from starlette.routing import BaseRoute
+
+from services.session.admission import Admission
 from services.session.attempts import Attempts
 from services.session.liveness import RekognitionSessions
+from services.session.page_api import PageApi
+from services.session.page_files import PageFiles, Program, check_model, find_program
+from services.session.page_headers import program_headers
 from services.session.prompting import Prompting
 from services.session.scan_page import ScanPage
 from services.session.settings import SessionSettings
+from services.session.streaming import RekognitionStreaming
 from services.session.tokens import Tokens
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
+from shared.errors import ConfigurationError
 from shared.events import CaptureCompleted, DeadlinePassed, PostRequested, SessionCreated, VerificationRequested
 from shared.people import People
 from shared.service import Service
+from shared.settings import Environment
 from shared.tables import ATTEMPTS, LOCATORS, PERSONS, VERIFICATIONS
 from shared.verifications import Verifications
 
+log = logging.getLogger(__name__)
+
 SETTINGS = SessionSettings
+
+_PLAIN = "its program (make page), FACESCAN_STREAMING_ROLE or FACESCAN_FACE_MODEL is missing"
 
 
 def build(settings: SessionSettings) -> Service:
@@ -40,12 +55,17 @@ def build(settings: SessionSettings) -> Service:
         attempt_seconds=settings.attempt_seconds,
         clock=now_utc,
     )
+    admission = Admission(tokens, settings.session_public_url)
+    program, headers, routes = _program(settings, service, verifications, attempts, admission)
     page = ScanPage(
         verifications=verifications,
         attempts=attempts,
-        tokens=tokens,
+        admission=admission,
         most_attempts=settings.most_attempts,
         clock=now_utc,
+        program=program,
+        program_headers=headers,
+        more_routes=routes,
     )
     service.serve(page.application(), settings.session_host, settings.session_port, variable="FACESCAN_SESSION_PORT")
     service.read(
@@ -62,3 +82,34 @@ def build(settings: SessionSettings) -> Service:
     )
     service.writes(PostRequested, SessionCreated, CaptureCompleted, DeadlinePassed)
     return service
+
+
+def _program(
+    settings: SessionSettings,
+    service: Service,
+    verifications: Verifications,
+    attempts: Attempts,
+    admission: Admission,
+) -> tuple[Program | None, dict[str, str] | None, list[BaseRoute]]:
+    """Return the page's program with its headers and routes, or nothing where a part of it is missing in development.
+
+    Raises ConfigurationError.
+    """
+    program = find_program()
+    if program is None and settings.environment is Environment.PRODUCTION:
+        raise ConfigurationError("the scan page's program is not built: make page, or use the image")
+    if program is None or settings.streaming_role is None or settings.face_model is None:
+        log.warning("the scan page is plain HTML", extra={"why": _PLAIN})
+        return None, None, []
+    streaming = RekognitionStreaming(service.aws, settings.streaming_role, settings.development_streaming_url or "")
+    api = PageApi(
+        verifications=verifications,
+        attempts=attempts,
+        admission=admission,
+        streaming=streaming,
+        most_attempts=settings.most_attempts,
+        lights_optional=settings.check_without_lights,
+        clock=now_utc,
+    )
+    files = PageFiles(check_model(settings.face_model))
+    return program, program_headers(streaming.url), [*api.routes(), *files.routes()]

@@ -1,14 +1,17 @@
-"""An attempt's life as the page drives it: a session on the person's click, "done" as a hint."""
+"""An attempt's life as the page drives it: a session on the person's click, "done" and "given up" as hints."""
 
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from services.session.domain import attempt_end
 from services.session.liveness import LivenessSessions
 from shared.broker import Publisher
 from shared.delays import publish_at
+from shared.errors import FacescanError
 from shared.events import CaptureCompleted, DeadlinePassed, SessionCreated
 from shared.stores import ConditionFailedError
 from shared.telemetry import SpanKind, span
@@ -18,8 +21,25 @@ from shared.verifications import Verifications
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the person agreed to and chose. ``page`` names one loaded page, so that another cannot take its session."""
+
+    page: str = ""
+    lights: bool = True
+    consent_version: str = ""
+    consent_language: str = ""
+
+
+PLAIN: Final = Wish(consent_version="plain-1", consent_language="en")
+
+
+class TakenError(FacescanError):
+    """Raised when another page of the same browser has the running attempt."""
+
+
 class Attempts:
-    """Begins attempts and notes that they are done."""
+    """Begins attempts and notes that they are done or given up."""
 
     def __init__(
         self,
@@ -36,16 +56,16 @@ class Attempts:
         self._attempt_seconds = attempt_seconds
         self._clock = clock
 
-    async def begin(self, verification: Verification) -> Attempt:
+    async def begin(self, verification: Verification, wish: Wish = PLAIN) -> Attempt:
         """Return the running attempt, or a new one with a session of its own.
 
-        A second click, a second tab and a click repeated after a crash get the same attempt; its events are published
-        again with the same ids. Raises UnavailableError; ConditionFailedError when the verification has ended.
+        A second click and a click repeated after a crash get the same attempt; its events are published again with the
+        same ids. Raises UnavailableError; TakenError; ConditionFailedError when the verification has ended.
         """
         if verification.attempt_open:
-            attempt = await self._running(verification)
+            attempt = await self._running(verification, wish)
         else:
-            attempt = await self._new(verification)
+            attempt = await self._new(verification, wish)
         expires_at = datetime.fromtimestamp(attempt.expires_at, UTC)
         number, step = attempt.attempt, str(attempt.attempt)
         identifier = verification.verification_id
@@ -63,16 +83,19 @@ class Attempts:
         log.info("session created", extra={"verification_id": identifier, "attempt": number})
         return attempt
 
-    async def _running(self, verification: Verification) -> Attempt:
+    async def _running(self, verification: Verification, wish: Wish) -> Attempt:
         attempt = await self._verifications.attempt(verification.verification_id, verification.attempt)
         if attempt is None:
             raise ConditionFailedError
+        if attempt.page != wish.page:
+            # A session takes one stream: a second page would break the first one's.
+            raise TakenError("another page has the running attempt")
         return attempt
 
-    async def _new(self, verification: Verification) -> Attempt:
+    async def _new(self, verification: Verification, wish: Wish) -> Attempt:
         number = verification.attempt + 1
         now = self._clock()
-        session_id = await self._sessions.create(f"{verification.verification_id}-{number}")
+        session_id = await self._sessions.create(f"{verification.verification_id}-{number}", lights=wish.lights)
         attempt = Attempt(
             verification_id=verification.verification_id,
             attempt=number,
@@ -87,15 +110,19 @@ class Attempts:
             requester=verification.requester,
             locator=verification.locator,
             forget_at=verification.forget_at,
+            page=wish.page,
+            lights=wish.lights,
+            consent_version=wish.consent_version,
+            consent_language=wish.consent_language,
         )
         try:
             await self._verifications.begin(attempt)
         except ConditionFailedError:
-            # Another tab was first; both get the session that it made.
+            # Another click was first; its page gets the session that it made, any other is told so.
             current = await self._verifications.get(verification.verification_id)
             if current is None or not current.attempt_open:
                 raise
-            return await self._running(current)
+            return await self._running(current, wish)
         return attempt
 
     async def done(self, verification_id: str) -> Verification | None:
@@ -112,3 +139,23 @@ class Attempts:
                 )
             log.info("capture completed", extra={"verification_id": verification_id, "attempt": number})
         return verification
+
+    async def give_up(self, verification: Verification, attempt: int) -> None:
+        """Note that an attempt came to nothing: the verdict takes a last look and ends it. Raises UnavailableError.
+
+        A hint like "done": what the provider has finished meanwhile still counts.
+        """
+        if verification.attempt != attempt or not verification.attempt_open:
+            return
+        await self._end_early(verification, attempt)
+
+    async def decline(self, verification: Verification) -> None:
+        """Note that the person wants no check: the verification ends now, as it would at its deadline."""
+        await self._end_early(verification, None)
+
+    async def _end_early(self, verification: Verification, attempt: int | None) -> None:
+        identifier = verification.verification_id
+        with span("scan page given up", kind=SpanKind.SERVER, parent=verification.traceparent or None):
+            over = DeadlinePassed(verification_id=identifier, attempt=attempt, given_up=True)
+            await self._publisher.publish(over, "given up", str(attempt or ""))
+        log.info("given up", extra={"verification_id": identifier, "attempt": attempt or 0})

@@ -10,8 +10,11 @@ class LivenessSessions(Protocol):
 
     name: str
 
-    async def create(self, token: str) -> str:
-        """Return the id of a new session; the same ``token`` gives the same session. Raises UnavailableError."""
+    async def create(self, token: str, *, lights: bool = True) -> str:
+        """Return the id of a new session; the same ``token`` gives the same session. Raises UnavailableError.
+
+        ``lights``: coloured lights may flash, which tells more; without them only movement is asked for.
+        """
 
 
 class RekognitionSessions:
@@ -22,12 +25,14 @@ class RekognitionSessions:
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
 
-    async def create(self, token: str) -> str:
-        """See LivenessSessions; ``token`` has 1 to 64 of the characters A-Z a-z 0-9 - _."""
+    async def create(self, token: str, *, lights: bool = True) -> str:
+        """See LivenessSessions; ``token`` has 1 to 58 of the characters A-Z a-z 0-9 - _."""
+        challenge = "FaceMovementAndLightChallenge" if lights else "FaceMovementChallenge"
         answer = await self._aws.call(
             "rekognition.CreateFaceLivenessSession",
             self._aws.client("rekognition").create_face_liveness_session,
-            ClientRequestToken=token,
-            Settings={"AuditImagesLimit": 0},
+            # A token means one session with its settings: another challenge is another session.
+            ClientRequestToken=token if lights else f"{token}-still",
+            Settings={"AuditImagesLimit": 0, "ChallengePreferences": [{"Type": challenge}]},
         )
         return str(answer["SessionId"])

@@ -1,7 +1,11 @@
 """The scan page as plain HTML: every screen is one document, every action one form. No script is needed."""
 
+import re
+from dataclasses import dataclass
 from html import escape
 from typing import Final
+
+from services.session.page_files import Program
 
 STYLE: Final = """\
 :root { color-scheme: light dark; font: 100%/1.5 system-ui, sans-serif; }
@@ -11,7 +15,32 @@ button { font: inherit; font-weight: 600; padding: .8rem 1.6rem; border: 0; bord
   background: #0b57d0; color: #fff; width: 100%; }
 button:focus-visible { outline: 3px solid #f9ab00; outline-offset: 2px; }
 .asker { font-weight: 600; overflow-wrap: anywhere; }
+.fallback { visibility: hidden; animation: appear 0s 6s forwards; }
+@keyframes appear { to { visibility: visible; } }
+@media (scripting: none) { .fallback { visibility: visible; animation: none; } }
 """
+
+_NO_SCRIPT: Final = (
+    "<p>The program of this page does not run in this browser, and without it the camera cannot be used here. Please "
+    "open the check in a newer browser, with scripts allowed. What follows is for wallets that film by themselves.</p>"
+)
+_REFRESH: Final = re.compile(r'<meta http-equiv="refresh"[^>]*>')
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What the page of one browser needs: its own address and what its forms carry."""
+
+    path: str
+    form_token: str
+
+    def form(self, identifier: str, action: str, label: str) -> str:
+        """Return a form that is one button."""
+        return (
+            f'<form method="post" id="{identifier}" action="{escape(self.path)}/{action}">'
+            f'<input type="hidden" name="form_token" value="{escape(self.form_token)}">'
+            f'<button type="submit">{label}</button></form>'
+        )
 
 
 def _document(title: str, body: str, *, refresh: str = "") -> str:
@@ -25,7 +54,22 @@ def _document(title: str, body: str, *, refresh: str = "") -> str:
     )
 
 
-def start_page(token: str, requester: str, purpose: str, *, again: bool) -> str:
+def with_program(document: str, program: Program) -> str:
+    """Return a document whose body is shown only when the page's program does not come to replace it.
+
+    Until then it is hidden by the style sheet alone: no script has to work for that.
+    """
+    head = "".join(f'<link rel="stylesheet" href="{escape(style)}">' for style in program.styles)
+    script = f'<script type="module" src="{escape(program.script)}"></script>'
+    return (
+        # A refresh would take the page away from under the program, which looks for itself.
+        _REFRESH.sub(r"<noscript>\g<0></noscript>", document)
+        .replace("</head>", f"{head}{script}</head>", 1)
+        .replace("<body><main>", f'<body><div id="program"></div><main id="plain" class="fallback">{_NO_SCRIPT}', 1)
+    )
+
+
+def start_page(own: Own, requester: str, purpose: str, *, again: bool) -> str:
     """Who asks and why, and the button that starts the check."""
     asker = f'<span class="asker">{escape(requester)}</span>' if requester else "This service"
     why = f"<p>Purpose: {escape(purpose)}</p>" if purpose else ""
@@ -33,20 +77,17 @@ def start_page(token: str, requester: str, purpose: str, *, again: bool) -> str:
     return _document(
         "Show that it is you",
         f"<p>{asker} asks whether you are really here. A short video of your face is checked and compared with your "
-        f"legal photo. Only yes or no is passed on, never a picture.</p>{why}{retry}"
-        f'<form method="post" id="start" action="/scan/{escape(token)}/start">'
-        '<button type="submit">Start the check</button></form>',
+        f"legal photo. Only yes or no is passed on, never a picture. By starting you agree to that.</p>{why}{retry}"
+        + own.form("start", "start", "Start the check"),
     )
 
 
-def check_page(token: str, session_id: str) -> str:
+def check_page(own: Own, session_id: str) -> str:
     """The check itself: the element with ``data-session-id`` is where a liveness component works."""
     return _document(
         "Look into the camera",
         f'<div id="check" data-session-id="{escape(session_id)}"><p>The check is running. Keep your face in view, then '
-        "press the button.</p></div>"
-        f'<form method="post" id="done" action="/scan/{escape(token)}/done">'
-        '<button type="submit">I am done</button></form>',
+        "press the button.</p></div>" + own.form("done", "done", "I am done"),
     )
 
 
@@ -75,7 +116,21 @@ def unknown_page() -> str:
     return _document("No such check", "<p>This address is not valid. Please open the check from your wallet.</p>")
 
 
-def busy_page(token: str) -> str:
+def elsewhere_page() -> str:
+    """Another browser has the page, or this one has lost its cookie."""
+    return _document(
+        "Open somewhere else",
+        "<p>This check was opened in another browser, or this one keeps no cookies. Go on where you opened it first, "
+        "or ask for a new check.</p>",
+    )
+
+
+def taken_page() -> str:
+    """Another page of this browser has the running try."""
+    return _document("Running elsewhere", "<p>The check is running in another window of this browser.</p>", refresh="3")
+
+
+def busy_page(path: str) -> str:
     """A part is away. A click is answered at an address of its own, which a refresh could not get again."""
     return _document("Please wait", "<p>The check cannot start right now. This page tries again by itself.</p>",
-                     refresh=f"5; url=/scan/{token}")  # fmt: skip
+                     refresh=f"5; url={path}")  # fmt: skip

@@ -1,4 +1,4 @@
-"""The scan page's routes: what the address opens, the click that starts a session, the hint that it is done."""
+"""The scan page's documents: what the address opens, and the same steps as plain forms where no program runs."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -11,110 +11,133 @@ from prometheus_client import Counter
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from services.session import pages
-from services.session.attempts import Attempts
+from services.session.admission import Admission, page_path
+from services.session.attempts import Attempts, TakenError
 from services.session.domain import Screen, screen
-from services.session.tokens import Tokens
+from services.session.page_files import Program
+from services.session.page_headers import PRIVATE
+from services.session.pages import Own
 from shared.errors import UnavailableError
 from shared.stores import ConditionFailedError
 from shared.telemetry import SpanKind, span
-from shared.verification import Verification
+from shared.verification import ENDED, Verification
 from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
 
 SHOWN: Final = Counter("facescan_scan_page_total", "Answers of the scan page, by screen.", ["screen"])
 
-_HEADERS: Final = {
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "content-security-policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'",
-    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
-}
+Answer = Callable[[Request, Own, Verification], Awaitable[Response]]
 
 
 class ScanPage:
-    """The HTTP side of the session service."""
+    """The documents. ``program`` and ``program_headers``: what runs in them; None: they are plain HTML alone."""
 
     def __init__(
         self,
         *,
         verifications: Verifications,
         attempts: Attempts,
-        tokens: Tokens,
+        admission: Admission,
         most_attempts: int,
         clock: Callable[[], datetime],
+        program: Program | None = None,
+        program_headers: dict[str, str] | None = None,
+        more_routes: list[BaseRoute] | None = None,
     ) -> None:
         self._verifications = verifications
         self._attempts = attempts
-        self._tokens = tokens
+        self._admission = admission
         self._most_attempts = most_attempts
         self._clock = clock
+        self._program = program
+        self._program_headers = program_headers or PRIVATE
+        self._more_routes = more_routes or []
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
         return Starlette(
             routes=[
                 Route("/scan.css", _style),
-                Route("/scan/{token}", self._route(self._look), methods=["GET"]),
-                Route("/scan/{token}/start", self._route(self._start), methods=["POST"]),
-                Route("/scan/{token}/done", self._route(self._done), methods=["POST"]),
+                Route("/favicon.ico", _no_icon),
+                Route("/scan/{token}", self._enter, methods=["GET"]),
+                Route("/check/{verification_id}", self._route(self._look), methods=["GET"]),
+                Route("/check/{verification_id}/start", self._route(self._start), methods=["POST"]),
+                Route("/check/{verification_id}/done", self._route(self._done), methods=["POST"]),
+                *self._more_routes,
             ]
         )
 
-    def _route(self, answer: Callable[[str, str], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def _enter(self, request: Request) -> Response:
+        """Exchange the address's token for a cookie."""
+        answer = self._admission.exchange(request, request.path_params["token"])
+        return answer if answer is not None else _page(pages.unknown_page(), 404, "unknown")
+
+    def _route(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
-            token = request.path_params["token"]
-            verification_id = self._tokens.read(token)
-            if verification_id is None:
-                return _unknown()
+            identifier = request.path_params["verification_id"]
+            key = self._admission.key(request, identifier)
+            if key is None:
+                return _page(pages.elsewhere_page(), 403, "elsewhere")
+            own = Own(page_path(identifier), self._admission.form_token(key))
             try:
-                return await answer(token, verification_id)
+                if request.method == "POST":
+                    if not await self._admission.is_own(request, key):
+                        return _page(pages.elsewhere_page(), 403, "forged")
+                    verification = await self._verifications.get(identifier)
+                else:
+                    verification = await self._verifications.open(identifier, key.fingerprint)
+                if verification is None:
+                    return _page(pages.unknown_page(), 404, "unknown")
+                if not lets_in(verification, key.fingerprint, self._clock()):
+                    return _page(pages.elsewhere_page(), 403, "elsewhere")
+                return await answer(request, own, verification)
             except UnavailableError as error:
                 log.warning("scan page waits", extra={"why": str(error)})
-                return _page(pages.busy_page(token), 503, "busy")
+                return _page(pages.busy_page(own.path), 503, "busy")
 
         return handle
 
-    async def _look(self, token: str, verification_id: str) -> Response:
-        verification = await self._verifications.open(verification_id)
-        if verification is None:
-            return _unknown()
-        with _page_span("look", verification):
+    async def _look(self, _request: Request, own: Own, verification: Verification) -> Response:
+        with page_span("look", verification):
             shown = screen(verification, self._clock(), self._most_attempts)
-            return await self._show(token, verification, shown)
+            answer = await self._show(own, verification, shown)
+            if self._program is None:
+                return answer
+            document = pages.with_program(bytes(answer.body).decode(), self._program)
+            return HTMLResponse(document, answer.status_code, self._program_headers)
 
-    async def _start(self, token: str, verification_id: str) -> Response:
-        verification = await self._verifications.get(verification_id)
-        if verification is None:
-            return _unknown()
-        with _page_span("start", verification):
+    async def _start(self, _request: Request, own: Own, verification: Verification) -> Response:
+        with page_span("start", verification):
             shown = screen(verification, self._clock(), self._most_attempts)
             if shown not in (Screen.START, Screen.CHECK):
-                return RedirectResponse(f"/scan/{token}", 303, _HEADERS)
+                return RedirectResponse(own.path, 303, PRIVATE)
             try:
                 attempt = await self._attempts.begin(verification)
+            except TakenError:
+                return _page(pages.taken_page(), 409, "taken")
             except ConditionFailedError:
-                return RedirectResponse(f"/scan/{token}", 303, _HEADERS)
-            return _page(pages.check_page(token, attempt.provider_session_id), 200, Screen.CHECK)
+                return RedirectResponse(own.path, 303, PRIVATE)
+            return _page(pages.check_page(own, attempt.provider_session_id), 200, Screen.CHECK)
 
-    async def _done(self, token: str, verification_id: str) -> Response:
-        if await self._attempts.done(verification_id) is None:
-            return _unknown()
-        return RedirectResponse(f"/scan/{token}", 303, _HEADERS)
+    async def _done(self, _request: Request, own: Own, verification: Verification) -> Response:
+        await self._attempts.done(verification.verification_id)
+        return RedirectResponse(own.path, 303, PRIVATE)
 
-    async def _show(self, token: str, verification: Verification, shown: Screen) -> Response:
+    async def _show(self, own: Own, verification: Verification, shown: Screen) -> Response:
         match shown:
             case Screen.START:
                 again = verification.ended_attempt > 0
-                page = pages.start_page(token, verification.requester, verification.purpose, again=again)
+                page = pages.start_page(own, verification.requester, verification.purpose, again=again)
             case Screen.CHECK:
-                attempt = await self._attempts.begin(verification)
-                page = pages.check_page(token, attempt.provider_session_id)
+                try:
+                    attempt = await self._attempts.begin(verification)
+                except TakenError:
+                    return _page(pages.taken_page(), 200, shown)
+                page = pages.check_page(own, attempt.provider_session_id)
             case Screen.WAIT:
                 page = pages.wait_page()
             case Screen.FINISHED:
@@ -126,19 +149,27 @@ class ScanPage:
         return _page(page, 200, shown)
 
 
-def _page_span(action: str, verification: Verification) -> AbstractContextManager[Span]:
+def lets_in(verification: Verification, fingerprint: str, now: datetime) -> bool:
+    """Whether this browser may see the verification: it was the first, or nobody came and there is nothing to do."""
+    if verification.browser:
+        return verification.browser == fingerprint
+    return verification.state in ENDED or verification.expired(now)
+
+
+def page_span(action: str, verification: Verification) -> AbstractContextManager[Span]:
     """The page's part of the verification's trace."""
     return span(f"scan page {action}", kind=SpanKind.SERVER, parent=verification.traceparent or None)
 
 
-def _unknown() -> HTMLResponse:
-    return _page(pages.unknown_page(), 404, "unknown")
-
-
 def _page(html: str, status: int, shown: str) -> HTMLResponse:
     SHOWN.labels(str(shown)).inc()
-    return HTMLResponse(html, status, _HEADERS)
+    return HTMLResponse(html, status, PRIVATE)
 
 
 async def _style(_request: Request) -> Response:
     return Response(pages.STYLE, media_type="text/css", headers={"cache-control": "public, max-age=3600"})
+
+
+async def _no_icon(_request: Request) -> Response:
+    """Browsers ask for one by themselves."""
+    return Response(status_code=204, headers={"cache-control": "public, max-age=86400"})

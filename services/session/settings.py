@@ -1,8 +1,11 @@
 """Settings of the session service."""
 
-from pydantic import Field, SecretStr
+from pathlib import Path
+from typing import Self
 
-from shared.settings import Port, Settings
+from pydantic import Field, SecretStr, model_validator
+
+from shared.settings import Environment, Port, Settings
 
 
 class SessionSettings(Settings):
@@ -17,6 +20,27 @@ class SessionSettings(Settings):
     scan_token_secret: SecretStr = Field(
         min_length=32, description="Makes the scan page's addresses unguessable; the same for all replicas."
     )
+    streaming_role: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9+=,.@_/-]+$",
+        description="ARN of the role whose credentials a person's browser gets, for one action and 15 minutes. Needed "
+        "in production.",
+    )
+    face_model: Path | None = Field(
+        default=None,
+        description="Folder with the face detector that the page loads: BlazeFace's model.json and its weights (see "
+        "docs/scan-page.md). Needed in production.",
+    )
+    check_without_lights: bool = Field(
+        default=True,
+        description="Whether a person may choose the check without flashing lights, which shuts nobody out who must "
+        "not see them, and tells the provider less.",
+    )
+    development_streaming_url: str | None = Field(
+        default=None,
+        pattern=r"^wss://[^/\s]+$",
+        description="Development only: where the page streams to instead of AWS, for example the stand-in.",
+    )
     verification_seconds: float = Field(
         default=600.0, gt=0, le=3600, description="How long a person may take when the request does not say."
     )
@@ -28,3 +52,18 @@ class SessionSettings(Settings):
     )
     most_attempts: int = Field(default=3, ge=1, le=20, description="How many sessions one verification may use.")
     popup_subject: str = Field(default="OpenPopup@Wallet", description="The message that opens the pop-up.")
+
+    @model_validator(mode="after")
+    def _whole_in_production(self) -> Self:
+        if self.environment is Environment.DEVELOPMENT:
+            return self
+        if self.development_streaming_url is not None:
+            raise ValueError(
+                "FACESCAN_DEVELOPMENT_STREAMING_URL sends video elsewhere than to the provider: it is refused unless "
+                "FACESCAN_ENVIRONMENT is development"
+            )
+        if self.streaming_role is None or self.face_model is None:
+            raise ValueError(
+                "FACESCAN_STREAMING_ROLE and FACESCAN_FACE_MODEL must be set: without them no browser can film"
+            )
+        return self

@@ -1,4 +1,4 @@
-"""The scan page in a real browser: Chromium presses the buttons that a person would."""
+"""The scan page as plain HTML in a real browser that runs no scripts: Chromium presses the buttons."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def browser(running: Running) -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A phone's window that fails the test for any request to another host and any error of the page."""
-    context = browser.new_context(viewport={"width": 320, "height": 640})
+    context = browser.new_context(viewport={"width": 320, "height": 640}, java_script_enabled=False)
     opened = context.new_page()
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
@@ -57,6 +57,7 @@ def test_a_person_opens_the_page_presses_start_and_done_and_the_domain_gets_its_
     assert SHOP in page.inner_text("main")
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     assert page.evaluate("getComputedStyle(document.querySelector('button')).fontWeight") == "600", STYLE
+    page.wait_for_selector("#start button")
     page.screenshot(path=str(tmp_path / "start.png"))
     page.click("#start button")
     session_id = page.get_attribute("[data-session-id]", "data-session-id")
@@ -84,12 +85,18 @@ def test_reload_second_tab_and_back_button_keep_one_session(running: Running, br
     session_id = page.get_attribute("[data-session-id]", "data-session-id")
     page.reload()
     assert page.get_attribute("[data-session-id]", "data-session-id") == session_id
-    second = browser.new_context().new_page()
+    second = page.context.new_page()
     second.goto(url)
     assert second.get_attribute("[data-session-id]", "data-session-id") == session_id
-    second.context.close()
+    second.close()
+    stranger = browser.new_page()
+    answer = stranger.goto(url)
+    assert answer is not None
+    assert answer.status == 403
+    assert str(session_id) not in stranger.content()
+    stranger.close()
     page.go_back()
-    page.reload()
+    page.goto(url)
     assert page.get_attribute("[data-session-id]", "data-session-id") == session_id
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -176,7 +177,9 @@ async def test_the_session_service_opens_the_pop_up(system: System, inbox: Inbox
     assert (event.to, event.subject) == (WALLET, "OpenPopup@Wallet")
     url = event.body["Url"].replace(system.services["session"].environment["FACESCAN_SESSION_PUBLIC_URL"], "")
     assert url.startswith("/scan/")
-    page = await asyncio.to_thread(lambda: urllib.request.urlopen(event.body["Url"], timeout=5).read().decode())
+    jar = CookieJar(policy=DefaultCookiePolicy(secure_protocols=("http", "https")))  # as browsers on loopback
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+    page = await asyncio.to_thread(lambda: browser.open(event.body["Url"], timeout=5).read().decode())
     assert "Show that it is you" in page
 
 

@@ -96,6 +96,7 @@ def _system(pid: int) -> System:
         aws="http://127.0.0.1:1",
         inbox="http://127.0.0.1:2/inbox",
         session="http://127.0.0.1:3",
+        streaming="wss://127.0.0.1:6",
         dns="127.0.0.1:4",
         domain="id.example",
         world="/world",

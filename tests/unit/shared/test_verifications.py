@@ -59,7 +59,7 @@ async def test_a_repeated_request_finds_the_first_ones_record(store: Verificatio
 async def test_the_whole_way_is_gone_step_by_step(store: Verifications) -> None:
     verification = await store.create(fresh())
     name = verification.verification_id
-    opened = await store.open(name)
+    opened = await store.open(name, "b")
     assert opened is not None
     assert opened.state is State.OPENED
     attempt = attempt_of(verification)
@@ -86,11 +86,12 @@ OPEN = (State.REQUESTED, State.PROMPTED, State.OPENED, *UNDER_WAY)
 @pytest.mark.parametrize("state", State)
 async def test_looking_at_the_page_and_saying_done_move_from_one_state_each(store: Verifications, state: State) -> None:
     for move, before, after in (
-        (store.open, State.PROMPTED, State.OPENED),
+        (lambda name: store.open(name, "b"), State.PROMPTED, State.OPENED),
         (store.capture, State.SESSION_CREATED, State.CAPTURED),
     ):
         verification = await store.create(fresh(state))
-        expected = replace(verification, state=after if state is before else state)
+        browser = "b" if state is before is State.PROMPTED else ""
+        expected = replace(verification, state=after if state is before else state, browser=browser)
         assert await move(verification.verification_id) == expected
         assert await store.get(verification.verification_id) == expected
 
@@ -126,7 +127,7 @@ async def test_an_attempt_ends_only_while_it_is_under_way(store: Verifications, 
 
 async def test_what_does_not_exist_is_not_opened_or_captured(store: Verifications) -> None:
     name = str(uuid.uuid4())
-    assert await store.open(name) is None
+    assert await store.open(name, "b") is None
     assert await store.capture(name) is None
     assert await store.subject(name, 1) == (None, None)
     assert await store.get(name) is None

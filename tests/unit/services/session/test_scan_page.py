@@ -12,6 +12,7 @@ from html import unescape
 import aiohttp
 import pytest
 
+from services.session.admission import Admission
 from services.session.attempts import Attempts
 from services.session.liveness import RekognitionSessions
 from services.session.scan_page import ScanPage
@@ -57,6 +58,9 @@ class Page:
     def now(self) -> datetime:
         return datetime.now(UTC) + self.ahead
 
+    def __post_init__(self) -> None:
+        self.key = self.tokens.new_key(self.identifier)
+
     @property
     def verifications(self) -> Verifications:
         return Verifications(self.emulated.tables)
@@ -65,9 +69,21 @@ class Page:
     def identifier(self) -> str:
         return self.verification.verification_id
 
-    async def request(self, method: str, path: str = "", token: str | None = None) -> tuple[int, str, dict[str, str]]:
-        address = f"{self.url}/scan/{token or self.tokens.make(self.identifier)}{path}"
-        async with self.http.request(method, address, allow_redirects=False) as answer:
+    async def enter(self, token: str | None = None) -> tuple[int, str, dict[str, str]]:
+        """Open the address and follow it nowhere."""
+        return await self.ask("GET", f"/scan/{token or self.tokens.make(self.identifier)}")
+
+    async def request(self, method: str, path: str = "", *, form: bool = True) -> tuple[int, str, dict[str, str]]:
+        """Do something on the page with this browser's cookie, its form token too unless told otherwise."""
+        key = self.key
+        headers = {"Cookie": f"scan-{self.identifier}={self.tokens.write_key(key)}"}
+        data = {"form_token": self.tokens.form_token(key)} if form and method == "POST" else None
+        return await self.ask(method, f"/check/{self.identifier}{path}", headers, data)
+
+    async def ask(
+        self, method: str, path: str, sent: dict[str, str] | None = None, data: dict[str, str] | None = None
+    ) -> tuple[int, str, dict[str, str]]:
+        async with self.http.request(method, self.url + path, headers=sent, data=data, allow_redirects=False) as answer:
             headers = {name.lower(): value for name, value in answer.headers.items()}
             return answer.status, await answer.text(), headers
 
@@ -79,6 +95,8 @@ class Page:
 
     async def start(self) -> str:
         """Press start and return the session's id."""
+        if not (await self.record()).browser:
+            await self.request("GET")
         status, html, _ = await self.request("POST", "/start")
         assert status == 200, html
         return session_of(html)
@@ -118,7 +136,11 @@ async def page(emulated: Emulated, publisher: RecordingPublisher) -> AsyncIterat
             clock=page.now,
         )
         application = ScanPage(
-            verifications=page.verifications, attempts=attempts, tokens=page.tokens, most_attempts=3, clock=page.now
+            verifications=page.verifications,
+            attempts=attempts,
+            admission=Admission(page.tokens, "http://127.0.0.1"),
+            most_attempts=3,
+            clock=page.now,
         ).application()
         async with serving(application) as url:
             page.url = url
@@ -202,7 +224,7 @@ async def test_done_is_announced_once_and_leads_back_to_the_page(page: Page) -> 
     await page.start()
     for _ in range(2):
         status, _, headers = await page.request("POST", "/done")
-        assert (status, headers["location"]) == (303, f"/scan/{page.tokens.make(page.identifier)}")
+        assert (status, headers["location"]) == (303, f"/check/{page.identifier}")
     sent = page.publisher.of(CaptureCompleted)
     assert len({one.event.id for one in sent}) == 1
     assert {one.value for one in sent} == {sent[0].value}
@@ -211,6 +233,7 @@ async def test_done_is_announced_once_and_leads_back_to_the_page(page: Page) -> 
 
 
 async def test_done_before_the_click_says_nothing(page: Page) -> None:
+    await page.request("GET")
     status, _, _ = await page.request("POST", "/done")
     assert status == 303
     assert page.publisher.sent == []
@@ -264,7 +287,7 @@ async def test_when_the_time_is_over_the_page_is_gone_and_starts_nothing(page: P
     assert (status, heading(html)) == (410, "Too late")
     status, _, headers = await page.request("POST", "/start")
     assert (status, page.emulated.sessions()) == (303, before)
-    assert headers["location"].startswith("/scan/")
+    assert headers["location"].startswith("/check/")
 
 
 async def test_an_attempt_late_in_the_verification_ends_with_it(page: Page) -> None:
@@ -274,26 +297,73 @@ async def test_an_attempt_late_in_the_verification_ends_with_it(page: Page) -> N
     assert deadline.due == page.verification.expires_at
 
 
-@pytest.mark.parametrize("path", ["", "/start", "/done"])
-async def test_an_address_that_was_not_made_here_is_unknown(page: Page, path: str) -> None:
-    method = "POST" if path else "GET"
+async def test_an_address_that_was_not_made_here_is_unknown(page: Page) -> None:
     forged = Tokens("another secret of the same length").make(page.identifier)
-    nobody = page.tokens.make(str(uuid.uuid4()))
-    for token in (forged, nobody, "x", "%00", "%ff%fe", "A" * 48, "é" * 48):
-        status, html, _ = await page.request(method, path, token)
+    for token in (forged, "x", "%00", "%ff%fe", "A" * 48, "é" * 48):
+        status, html, headers = await page.enter(token)
         assert (status, heading(html)) == (404, "No such check")
+        assert "set-cookie" not in headers
 
 
-async def test_an_unknown_verification_and_a_forged_token_look_the_same(page: Page) -> None:
-    forged = Tokens("another secret of the same length").make(page.identifier)
-    nobody = page.tokens.make(str(uuid.uuid4()))
-    assert (await page.request("GET", token=forged))[1] == (await page.request("GET", token=nobody))[1]
+async def test_the_token_is_exchanged_for_a_cookie_that_scripts_and_other_sites_cannot_use(page: Page) -> None:
+    status, _, headers = await page.enter()
+    assert (status, headers["location"]) == (303, f"/check/{page.identifier}")
+    cookie = headers["set-cookie"].lower()
+    assert all(word in cookie for word in ("httponly", "secure", "samesite=lax", "path=/", "max-age="))
+    assert page.tokens.make(page.identifier) not in headers["set-cookie"]
+    value = headers["set-cookie"].partition("=")[2].partition(";")[0]
+    key = page.tokens.read_key(value)
+    assert key is not None
+    assert len(key.nonce) * 8 >= 128
+
+
+async def test_a_token_opens_one_browser_the_first_whose_cookie_came_back(page: Page) -> None:
+    """A look-ahead of the link uses nothing up; after the first look every other browser is refused."""
+    for _ in range(3):
+        await page.enter()
+    assert (await page.record()).browser == ""
+    assert await page.shown() == "Show that it is you"
+    first, page.key = page.key, page.tokens.new_key(page.identifier)
+    for method, path in (("GET", ""), ("POST", "/start"), ("POST", "/done")):
+        status, html, _ = await page.request(method, path)
+        assert (status, heading(html)) == (403, "Open somewhere else")
+    page.key = first
+    await page.start()
+
+
+async def test_without_a_cookie_or_with_that_of_another_verification_nothing_is_shown(page: Page) -> None:
+    other = page.tokens.write_key(page.tokens.new_key(str(uuid.uuid4())))
+    for sent in ({}, {"Cookie": f"scan-{page.identifier}={other}"}, {"Cookie": f"scan-{page.identifier}=x"}):
+        status, html, _ = await page.ask("GET", f"/check/{page.identifier}", sent)
+        assert (status, heading(html)) == (403, "Open somewhere else")
+    assert (await page.record()).state is State.PROMPTED
+
+
+async def test_session_fixation_a_key_that_was_not_made_here_is_no_key(page: Page) -> None:
+    forger = Tokens("another secret of the same length")
+    sent = {"Cookie": f"scan-{page.identifier}={forger.write_key(forger.new_key(page.identifier))}"}
+    assert (await page.ask("GET", f"/check/{page.identifier}", sent))[0] == 403
+
+
+@pytest.mark.parametrize("path", ["/start", "/done"])
+async def test_a_form_of_another_site_does_nothing_though_the_browser_sends_its_cookie(page: Page, path: str) -> None:
+    await page.request("GET")
+    before = page.emulated.sessions()
+    assert (await page.request("POST", path, form=False))[0] == 403
+    assert page.emulated.sessions() == before
+    assert page.publisher.sent == []
+
+
+async def test_who_comes_when_all_is_over_is_told_so_and_not_that_it_is_open_elsewhere(page: Page) -> None:
+    page.ahead = timedelta(seconds=601)
+    await page.verifications.decide(await page.record(), Outcome.FAILURE, page.now())
+    assert await page.shown() == "Done"
 
 
 async def test_every_answer_is_kept_private(page: Page) -> None:
     answers = [
         await page.request("GET"), await page.request("POST", "/start"), await page.request("POST", "/done"),
-        await page.request("GET"), await page.request("GET", token="x"),
+        await page.request("GET"), await page.enter("x"),
     ]  # fmt: skip
     for _, _, headers in answers:
         assert headers["cache-control"] == "no-store"
@@ -308,18 +378,20 @@ async def test_every_answer_is_kept_private(page: Page) -> None:
 
 
 async def test_a_throttled_provider_is_answered_by_a_page_that_comes_back(page: Page) -> None:
+    await page.request("GET")
     page.emulated.fail("CreateFaceLivenessSession", 1)
     status, html, _ = await page.request("POST", "/start")
     assert (status, heading(html)) == (503, "Please wait")
     refresh = re.search('http-equiv="refresh" content="[0-9]+; url=([^"]+)"', html)
     assert refresh
-    assert refresh[1] == f"/scan/{page.tokens.make(page.identifier)}"
+    assert refresh[1] == f"/check/{page.identifier}"
     assert page.publisher.sent == []
     assert await page.shown() == "Show that it is you"
     await page.start()
 
 
 async def test_a_broker_that_is_away_is_answered_by_the_waiting_page_and_the_next_click_goes_on(page: Page) -> None:
+    await page.request("GET")
     page.publisher.refusals = 2
     status, _, _ = await page.request("POST", "/start")
     assert status == 503

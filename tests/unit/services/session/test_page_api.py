@@ -1,0 +1,234 @@
+"""What the page's program asks: over real HTTP, on tables, sessions and credentials of the emulated AWS."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+
+from services.session.admission import Admission
+from services.session.attempts import Attempts
+from services.session.liveness import RekognitionSessions
+from services.session.page_api import CONSENT_VERSION, PageApi
+from services.session.scan_page import ScanPage
+from services.session.streaming import RekognitionStreaming
+from services.session.tokens import BrowserKey, Tokens
+from shared.events import CaptureCompleted, DeadlinePassed, Outcome, SessionCreated
+from shared.verification import State, Verification
+from shared.verifications import Verifications
+from tests.support.asgi import serving
+from tests.support.emulated_aws import Emulated
+from tests.support.recording import RecordingPublisher
+
+ROLE = "arn:aws:iam::123456789012:role/streaming"
+PAGE = "a-page-made-by-chance"
+
+
+class Program:
+    """The page's program in one browser; ``ahead`` moves the service's clock."""
+
+    def __init__(self, emulated: Emulated, publisher: RecordingPublisher, http: aiohttp.ClientSession) -> None:
+        self.verifications = Verifications(emulated.tables)
+        self.emulated, self.publisher, self._http = emulated, publisher, http
+        self.tokens = Tokens("a secret of thirty-two characters")
+        self.identifier = str(uuid.uuid4())
+        self.key = self.tokens.new_key(self.identifier)
+        self.ahead = timedelta()
+        self.url = ""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    async def prepare(self) -> None:
+        now = int(time.time())
+        record = Verification(
+            self.identifier, State.PROMPTED, "loc-1", expires_at=now + 600, created_at=now, requester="shop.example",
+            purpose="to buy", person="alice", wallet_domain="wallet.example", wallet_id="w-1",
+        )  # fmt: skip
+        await self.verifications.create(record)
+        await self.verifications.open(self.identifier, self.key.fingerprint)
+
+    async def call(
+        self, path: str, content: Any = None, *, key: BrowserKey | None = None, form: bool = True
+    ) -> tuple[int, Any]:
+        key = key or self.key
+        headers = {"Cookie": f"scan-{self.identifier}={self.tokens.write_key(key)}"}
+        if form:
+            headers["x-form-token"] = self.tokens.form_token(key)
+        data = None if content is None else content if isinstance(content, bytes) else json.dumps(content).encode()
+        method = "GET" if content is None else "POST"
+        url = f"{self.url}/check/{self.identifier}/{path}"
+        async with self._http.request(method, url, headers=headers, data=data) as answer:
+            assert answer.headers["cache-control"] == "no-store"
+            return answer.status, await answer.json()
+
+    async def begin(self, page: str = PAGE, **more: Any) -> tuple[int, Any]:
+        consent = {"version": CONSENT_VERSION, "language": "pt"}
+        return await self.call("attempt", {"page": page, "consent": consent, **more})
+
+    async def record(self) -> Verification:
+        record = await self.verifications.get(self.identifier)
+        assert record is not None
+        return record
+
+
+@pytest.fixture
+async def program(emulated: Emulated, publisher: RecordingPublisher) -> AsyncIterator[Program]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
+        program = Program(emulated, publisher, http)
+        await program.prepare()
+        verifications = program.verifications
+        admission = Admission(program.tokens, "http://127.0.0.1")
+        attempts = Attempts(
+            verifications=verifications, publisher=publisher, sessions=RekognitionSessions(emulated.aws),
+            attempt_seconds=165.0, clock=program.now,
+        )  # fmt: skip
+        api = PageApi(
+            verifications=verifications, attempts=attempts, admission=admission, most_attempts=3, lights_optional=True,
+            streaming=RekognitionStreaming(emulated.aws, ROLE), clock=program.now,
+        )  # fmt: skip
+        page = ScanPage(
+            verifications=verifications, attempts=attempts, admission=admission, most_attempts=3, clock=program.now,
+            more_routes=api.routes(),
+        )  # fmt: skip
+        async with serving(page.application()) as url:
+            program.url = url
+            yield program
+
+
+async def test_the_state_says_who_asks_and_nothing_of_the_person_or_the_outcome(program: Program) -> None:
+    status, state = await program.call("state")
+    assert (status, state["screen"], state["requester"], state["tries_left"]) == (200, "start", "shop.example", 3)
+    await program.begin()
+    for outcome in Outcome:
+        assert not {outcome.value, "alice", "loc-1", "w-1"} & set(json.dumps(state).split('"'))
+    await program.verifications.decide(await program.record(), Outcome.FAILURE, program.now())
+    _, state = await program.call("state")
+    assert state["screen"] == "finished"
+    assert "failure" not in json.dumps(state)
+
+
+async def test_the_click_creates_one_session_and_hands_out_credentials_for_one_action(program: Program) -> None:
+    before = program.emulated.sessions()
+    status, session = await program.begin()
+    assert status == 200, session
+    assert program.emulated.sessions() == before + 1
+    assert session["endpoint"] is None
+    assert session["region"] == "eu-west-1"
+    assert 150 < session["seconds"] <= 165
+    until = datetime.fromisoformat(session["credentials"]["expiration"]) - datetime.now(UTC)
+    assert until <= timedelta(seconds=901)
+    attempt = await program.verifications.attempt(program.identifier, 1)
+    assert attempt is not None
+    assert (attempt.consent_version, attempt.consent_language, attempt.lights) == (CONSENT_VERSION, "pt", True)
+    assert len(program.publisher.of(SessionCreated)) == 1
+    everything = str([sent.value for sent in program.publisher.sent])
+    assert not any(secret in everything for secret in [*session["credentials"].values(), session["session_id"]])
+
+
+async def test_a_click_repeated_by_the_same_page_gets_the_same_session_and_another_page_none(program: Program) -> None:
+    _, first = await program.begin()
+    _, again = await program.begin()
+    assert again["session_id"] == first["session_id"]
+    status, facts = await program.begin("another-page-of-this-browser")
+    assert (status, facts["screen"], facts["attempt"]) == (409, "check", 1)
+    assert "session_id" not in facts
+
+
+async def test_pages_that_click_at_once_get_one_session_and_one_of_them_has_it(program: Program) -> None:
+    answers = await asyncio.gather(*(program.begin(f"page-number-{number}-of-many") for number in range(6)))
+    assert sorted(status for status, _ in answers) == [200, 409, 409, 409, 409, 409]
+    assert (await program.record()).attempt == 1
+
+
+async def test_the_challenge_without_flashing_lights_is_another_session_of_that_kind(program: Program) -> None:
+    status, session = await program.begin(lights=False)
+    assert status == 200
+    program.emulated.film(session["session_id"], "alice")
+    result = program.emulated.aws.client("rekognition").get_face_liveness_session_results(
+        SessionId=session["session_id"]
+    )
+    assert result["Challenge"]["Type"] == "FaceMovementChallenge"
+
+
+async def test_a_try_that_is_given_up_is_ended_early_and_the_next_has_a_session_of_its_own(program: Program) -> None:
+    _, first = await program.begin()
+    await program.call("ended", {"attempt": 1})
+    (told,) = [sent for sent in program.publisher.of(DeadlinePassed) if sent.due is None]
+    assert told.data == DeadlinePassed(verification_id=program.identifier, attempt=1, given_up=True)
+    await program.verifications.end_attempt(program.identifier, 1, trouble=False)
+    _, second = await program.begin("the-same-tab-loaded-again")
+    assert second["session_id"] != first["session_id"]
+    await program.call("ended", {"attempt": 1})
+    assert len([sent for sent in program.publisher.of(DeadlinePassed) if sent.due is None]) == 1
+
+
+async def test_finished_is_a_hint_for_its_own_attempt_only(program: Program) -> None:
+    await program.begin()
+    assert (await program.call("finished", {"attempt": 2}))[1]["screen"] == "check"
+    assert program.publisher.of(CaptureCompleted) == []
+    assert (await program.call("finished", {"attempt": 1}))[1]["screen"] == "wait"
+    assert len(program.publisher.of(CaptureCompleted)) == 1
+
+
+async def test_who_declines_ends_the_verification_now(program: Program) -> None:
+    await program.call("declined", {})
+    (told,) = program.publisher.of(DeadlinePassed)
+    assert told.data == DeadlinePassed(verification_id=program.identifier, given_up=True)
+
+
+@pytest.mark.parametrize("path", ["attempt", "finished", "ended", "declined"])
+async def test_another_site_s_request_and_another_browser_s_are_refused(program: Program, path: str) -> None:
+    before = program.emulated.sessions()
+    contents: dict[str, dict[str, Any]] = {
+        "attempt": {"page": PAGE, "consent": {"version": CONSENT_VERSION, "language": "en"}},
+        "finished": {"attempt": 1},
+        "ended": {"attempt": 1},
+        "declined": {},
+    }
+    content = contents[path]
+    assert await program.call(path, content, form=False) == (403, {"error": "forged"})
+    stranger = program.tokens.new_key(program.identifier)
+    assert await program.call(path, content, key=stranger) == (403, {"error": "elsewhere"})
+    assert (program.emulated.sessions(), program.publisher.sent) == (before, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        (b"", "body"), (b"[]", "body"), (b"x" * 3000, "body"), ({"page": "short"}, "page"),
+        ({"page": PAGE}, "consent"),
+        ({"page": PAGE, "consent": {"version": "old", "language": "en"}}, "consent.version"),
+        ({"page": PAGE, "consent": {"version": CONSENT_VERSION, "language": "<b>"}}, "consent.language"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_request_is_told_where_and_starts_nothing(program: Program, content: Any, where: str) -> None:
+    before = program.emulated.sessions()
+    assert await program.call("attempt", content) == (422, {"error": "wrong", "where": where})
+    assert program.emulated.sessions() == before
+
+
+async def test_a_throttled_provider_is_answered_with_when_to_ask_again(program: Program) -> None:
+    program.emulated.fail("CreateFaceLivenessSession", 1)
+    status, answer = await program.begin()
+    assert (status, answer["error"]) == (503, "busy")
+    assert answer["after_seconds"] > 0
+    assert (await program.begin())[0] == 200
+
+
+async def test_a_stale_session_when_the_time_is_over_nothing_starts(program: Program) -> None:
+    program.ahead = timedelta(seconds=601)
+    status, facts = await program.begin()
+    assert (status, facts["screen"]) == (409, "expired")
+
+
+async def test_the_credentials_are_temporary_ones_of_the_account(program: Program) -> None:
+    _, session = await program.begin()
+    given = session["credentials"]
+    assert given["accessKeyId"].startswith("ASIA")
+    assert given["sessionToken"]
