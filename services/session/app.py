@@ -99,7 +99,7 @@ def _program(
     if program is None and settings.environment is Environment.PRODUCTION:
         raise ConfigurationError("the scan page's program is not built: make page, or use the image")
     if program is None or settings.streaming_role is None or settings.face_model is None:
-        log.warning("the scan page is plain HTML", extra={"why": _PLAIN})
+        log.info("the scan page is plain HTML", extra={"why": _PLAIN})
         return None, None, []
     streaming = RekognitionStreaming(service.aws, settings.streaming_role, settings.development_streaming_url or "")
     api = PageApi(
