@@ -108,6 +108,7 @@ class Consuming(Generic[D]):
 
     Give ``handle`` for one record at a time (in order per lane, lanes side by side) or ``handle_batch`` for all records
     of a fetch at once. ``lane`` is the record's key unless given; records without a key have no order among themselves.
+    ``mine`` says of a raw record whether it is for this reader at all; others are passed over unread.
     ``patient``: see ``shared.broker.consumer_options``.
     """
 
@@ -121,6 +122,7 @@ class Consuming(Generic[D]):
         handle: Handler[D] | None = None,
         handle_batch: BatchHandler[D] | None = None,
         lane: Callable[[Received[D]], Hashable] | None = None,
+        mine: Callable[[Any], bool] | None = None,
         max_in_flight: int = 256,
         commit_interval_seconds: float = 0.2,
         drain_seconds: float = 15.0,
@@ -137,6 +139,8 @@ class Consuming(Generic[D]):
         self._handle = handle
         self._handle_batch = handle_batch
         self._lane = lane or _key_of
+        self._mine = mine
+        self._max_in_flight = max_in_flight
         self._slots = asyncio.Semaphore(max_in_flight)
         self._commit_interval_seconds = commit_interval_seconds
         self._drain_seconds = drain_seconds
@@ -179,6 +183,9 @@ class Consuming(Generic[D]):
             window = self._windows.setdefault(TopicPartition(record.topic, record.partition), OffsetWindow())
             if not window.take(record.offset):
                 continue
+            if self._mine is not None and not self._mine(record):
+                window.finish(record.offset)
+                continue
             headers = dict(record.headers)
             for_group = headers.get(GROUP_HEADER)
             if for_group is not None and for_group != self.group.encode():
@@ -209,6 +216,16 @@ class Consuming(Generic[D]):
                 self._enqueue(item, self._handle)
         if good and self._handle_batch is not None:
             await self._run_batch(good, self._handle_batch)
+
+    @property
+    def draining(self) -> bool:
+        """Whether it wants its records back: a handler that only waits should end with UnavailableError."""
+        return self._draining
+
+    @property
+    def free(self) -> int:
+        """How many records may be taken now without waiting for a place."""
+        return max(0, self._max_in_flight - len(self._open))
 
     @property
     def oldest_seconds(self) -> float:

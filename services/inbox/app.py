@@ -3,10 +3,13 @@
 from typing import Any
 
 from services.inbox.claims import Claims
+from services.inbox.endpoint_readers import EndpointReaders
 from services.inbox.endpoint_reload import DEFAULT_FILE, CurrentMap
+from services.inbox.feedback import Feedback
 from services.inbox.front import front_door
 from services.inbox.intake import Intake
 from services.inbox.manifest import Manifest, OwnManifest, default_manifest, read_manifest
+from services.inbox.manifests import Manifests
 from services.inbox.opener import Opener
 from services.inbox.resolver import CachingResolver, ValidatingResolver
 from services.inbox.router import Router, decode_accepted
@@ -14,7 +17,8 @@ from services.inbox.settings import InboxSettings
 from services.inbox.synchronous import Synchronous
 from shared.clock import now_utc
 from shared.consuming import Consuming
-from shared.events import INBOX_ACCEPTED_TOPIC, EndpointRequested, VerificationRequested
+from shared.events import INBOX_ACCEPTED_TOPIC, EndpointRequested, PostRequested, VerificationRequested
+from shared.outbound import OutboundClient
 from shared.service import Service
 from shared.tables import CLAIMS
 
@@ -33,6 +37,14 @@ def build(settings: InboxSettings) -> Service:
         resolver=resolver,
         clock=now_utc,
     )
+    manifests = Manifests(OutboundClient, clock=now_utc)
+    feedback = Feedback(
+        service.tables,
+        service.publisher,
+        manifests,
+        most_per_hour=settings.feedback_per_hour,
+        clock=now_utc,
+    )
     synchronous = Synchronous(
         service.tables,
         domain=settings.domain,
@@ -47,6 +59,12 @@ def build(settings: InboxSettings) -> Service:
     service.before_start(endpoints.start)
     service.after_stop(endpoints.stop)
     service.after_stop(synchronous.close)
+    readers = EndpointReaders(settings, service.publisher, feedback.discarded)
+    endpoints.on_change(readers.update)
+    service.after_stop(readers.stop)
+    service.before_start(feedback.start)
+    service.after_stop(feedback.close)
+    service.after_stop(manifests.close)
     router = Router(
         claims=Claims(service.tables),
         publisher=service.publisher,
@@ -65,7 +83,7 @@ def build(settings: InboxSettings) -> Service:
         dict[str, Any],
         "Signed messages, verified at the door, byte for byte as they came.",
     )
-    service.writes(VerificationRequested, EndpointRequested)
+    service.writes(VerificationRequested, EndpointRequested, PostRequested)
     return service
 
 

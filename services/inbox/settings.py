@@ -46,6 +46,12 @@ class InboxSettings(DoorSettings, Settings):
     manifest: Path | None = Field(
         default=None, description="This domain's manifest (JSON); without one it says the domain's name alone."
     )
+    feedback_per_hour: int = Field(
+        default=10,
+        ge=0,
+        le=1000,
+        description="How many discards one sender is told of in an hour (Feedback@Buffer); 0 for none.",
+    )
     claim_hours: float = Field(
         default=72.0, gt=0, description="How long a message is remembered; longer than any sender's retries."
     )

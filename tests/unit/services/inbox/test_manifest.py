@@ -1,0 +1,57 @@
+"""Our manifest: what a file may say, and how it is answered."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from services.inbox.endpoint_map import MANIFEST_ROUTE
+from services.inbox.manifest import OwnManifest, default_manifest, read_manifest
+from shared.envelope import parse
+from shared.errors import ConfigurationError
+from tests.unit.services.inbox.messages import DOMAIN, MOMENT, as_bytes, message
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "manifest.json"
+    path.write_text(text)
+    return path
+
+
+async def test_the_reply_has_the_envelope_of_a_synchronous_reply_and_a_client_reads_it(tmp_path: Path) -> None:
+    from pollyweb.manifest import Manifest as TheirManifest  # noqa: PLC0415 - a foreign client of the other generation
+
+    about = {"Domain": DOMAIN, "Title": "An identity", "Feedback": "buffer.example"}
+    path = write(tmp_path, json.dumps({"🤝": "pollyweb.org/MANIFEST:1.0", "About": about, "Offer": [{"Code": "/x"}]}))
+    own = OwnManifest(read_manifest(path, DOMAIN), domain=DOMAIN, clock=lambda: MOMENT)
+    reply = json.loads(await own.reply(MANIFEST_ROUTE, parse(as_bytes(message(Subject="Manifest@Domain"))), b""))
+    assert set(reply) == {"Meta", "Request", "Response"}
+    assert reply["Request"]["Header"]["Subject"] == "Manifest@Domain"
+    assert TheirManifest.parse(reply["Response"]).About["Title"] == "An identity"
+    assert json.loads(own.page) == reply["Response"]
+
+
+def test_without_a_file_it_says_the_name_alone() -> None:
+    document = default_manifest(DOMAIN).document()
+    assert document == {"🤝": "pollyweb.org/MANIFEST:1.0", "About": {"Domain": DOMAIN, "Language": "en-us"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "no JSON"),
+        ("[]", "the document: "),
+        ("{}", "About: Field required"),
+        ('{"About": {"Domain": "other.example"}}', "About.Domain: 'other.example' is not this domain"),
+        ('{"About": {"Domain": "identity.example", "SmallIcon": "x"}}', "About.SmallIcon: "),
+        ('{"About": {"Domain": "identity.example"}, "Offer": [1]}', "Offer.0: "),
+        ('{"🤝": "x", "About": {"Domain": "identity.example"}}', "🤝: "),
+    ],
+)
+def test_a_broken_file_is_refused_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigurationError) as caught:
+        read_manifest(path, DOMAIN)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
