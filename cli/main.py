@@ -14,6 +14,7 @@ from cli.commands import Commands
         "run": ("cli.run:run", "Run one service."),
         "enrol": ("cli.enrol:enrol", "Register a person's photo and wallet; print a locator."),
         "send": ("cli.send:send", "Sign a message and post it to an inbox."),
+        "inbox": ("cli.inbox:inbox", "Say what the inbox would do with a message."),
         "publish": ("cli.publish:publish", "Publish an event on Kafka."),
         "watch": ("cli.watch:watch", "Show what happens, live, from the topics."),
         "topics": ("cli.topics:topics", "Create or list the Kafka topics."),

@@ -16,6 +16,8 @@ from pydantic.fields import FieldInfo
 from cli.ports import free_ports
 from cli.run import SERVICES
 from cli.settings_known import settings_models
+from services.inbox.endpoint_map import EndpointFile
+from services.inbox.manifest import Manifest
 from shared.events import EVENTS
 from shared.settings import PREFIX, Settings, load
 
@@ -45,6 +47,8 @@ def documents() -> Iterator[tuple[str, str]]:
     for event in EVENTS:
         schema = {"$schema": _SCHEMA_DIALECT, "$id": event.type, **event.model_json_schema()}
         yield f"schemas/{event.type}.json", _json(schema)
+    for name, model in (("endpoint-map", EndpointFile), ("manifest", Manifest)):
+        yield f"{name}.schema.json", _json({"$schema": _SCHEMA_DIALECT, **model.model_json_schema()})
     for service in SERVICES:
         yield f"asyncapi/{service}.json", _json(asyncapi(service))
     yield "settings.md", settings_document()

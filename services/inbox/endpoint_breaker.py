@@ -26,20 +26,19 @@ class Breaker:
         self._probing = False
         self._turns: deque[asyncio.Future[None]] = deque()
 
-    @property
     def closed(self) -> bool:
         """Whether the endpoint answers, as far as is known."""
         return self._in_a_row < self._most
 
     async def admit(self, patience_seconds: float) -> bool:
         """Wait for leave to try, at most so long; returns whether it is given."""
-        if self.closed:
+        if self.closed():
             return True
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._turns.append(turn)
         deadline = self._clock() + patience_seconds
         try:
-            while not self.closed:
+            while not self.closed():
                 now = self._clock()
                 if not self._probing and now >= self._open_until and self._turns[0] is turn:
                     self._probing = True
@@ -71,7 +70,7 @@ class Breaker:
     def failed(self, retry_after_seconds: float | None = None) -> None:
         """Note that it has not; after enough in a row it rests, for as long as it asks or twice as long as before."""
         self._in_a_row += 1
-        if self.closed:
+        if self.closed():
             return
         rest = max(self._rest_seconds, min(retry_after_seconds or 0.0, _LONGEST_REST_SECONDS))
         if self._probing or self._open_until <= self._clock():

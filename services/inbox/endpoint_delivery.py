@@ -90,7 +90,7 @@ class HttpDelivery:
                 return
             if answer.meaning is Meaning.REFUSED:
                 await self._put_aside(data, f"refused: {answer}")
-            if not self._breaker.closed:
+            if not self._breaker.closed():
                 continue  # it fails for all: that is no fault of the message
             failures += 1
             if failures >= self._endpoint.most_failures:
@@ -114,7 +114,7 @@ class HttpDelivery:
             log.info("delivery is tried again", extra={**_ids(data), "answer": str(answer)})
         else:
             self._breaker.succeeded()
-        HELD.labels(self._name).set(0 if self._breaker.closed else 1)
+        HELD.labels(self._name).set(0 if self._breaker.closed() else 1)
         return answer
 
     async def _wait(self, failures: int, answer: EndpointAnswer) -> None:

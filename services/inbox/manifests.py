@@ -1,4 +1,4 @@
-"""Others' manifests, for the buffer that they name: asked by ``Manifest@Domain`` through the outbound guard (protocol §8).
+"""Others' manifests, for the buffer that they name: asked by ``Manifest@Domain``, through the outbound guard (§8).
 
 What is kept of a manifest is that one name; one question at a time for a domain, bounded in bytes, time and number.
 """

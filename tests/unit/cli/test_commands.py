@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from cli.main import main
 
-COMMANDS = ["demo", "scan", "up", "run", "enrol", "send", "publish", "watch", "topics", "tables"]
+COMMANDS = ["demo", "scan", "up", "run", "enrol", "send", "inbox", "publish", "watch", "topics", "tables"]
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ class Clock:
 def broken(clock: Clock) -> Breaker:
     breaker = Breaker(clock, failures=2)
     breaker.failed()
-    assert breaker.closed
+    assert breaker.closed()
     breaker.failed()
     return breaker
 
@@ -24,13 +24,13 @@ def broken(clock: Clock) -> Breaker:
 async def test_it_opens_after_failures_in_a_row_and_lets_one_at_a_time_try_after_its_rest() -> None:
     clock = Clock()
     breaker = broken(clock)
-    assert not breaker.closed
+    assert not breaker.closed()
     assert not await breaker.admit(0.0)
     clock.now = 0.6
     assert await breaker.admit(0.0)
     assert not await breaker.admit(0.0)
     breaker.succeeded()
-    assert breaker.closed
+    assert breaker.closed()
     assert await breaker.admit(0.0)
 
 

@@ -38,7 +38,7 @@ def read(folder: Path, text: str) -> EndpointMap:
 
 def chosen(endpoints: EndpointMap, subject: str) -> str | None:
     found = endpoints.find(subject)
-    return found and found.pattern
+    return found.pattern if found is not None else None
 
 
 def test_the_default_takes_verify_locator_from_domains_alone() -> None:

@@ -11,6 +11,7 @@ from services.inbox.endpoint_map import Route, SyncEndpoint
 from services.inbox.synchronous import Synchronous
 from shared.envelope import parse
 from tests.support.emulated_aws import Emulated
+from tests.support.readers import until
 from tests.unit.services.inbox.handlers import Handler, handling
 from tests.unit.services.inbox.messages import DOMAIN, MOMENT, as_bytes, message
 
@@ -119,8 +120,7 @@ async def test_a_full_handler_is_not_called(emulated: Emulated) -> None:
     async with handling(seconds=0.4) as handler:
         desk = synchronous(emulated)
         first = asyncio.create_task(ask(desk, handler, as_bytes(message()), most_in_flight=1))
-        while not handler.got:
-            await asyncio.sleep(0.01)
+        await until(lambda: handler.got)
         assert await refusal(desk, handler, as_bytes(message()), most_in_flight=1) is Reason.HANDLER
         await first
         await desk.close()
