@@ -48,7 +48,7 @@ def test_every_command_explains_itself_and_takes_json(command: str) -> None:
     result = facescan(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"facescan {command}" in result.stdout
-    assert "--json" in result.stdout or command in ("topics", "tables")
+    assert "--json" in result.stdout or command in ("inbox", "topics", "tables")
 
 
 def test_help_of_a_command_keeps_the_lines_of_its_example() -> None:
