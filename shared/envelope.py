@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
-from uuid import UUID
 
 import orjson
 
@@ -19,6 +18,7 @@ from shared.canonical import NotCanonicalError, canonical_bytes
 from shared.domain_names import domain_name
 from shared.generation import Generation
 from shared.keys import PublicKey, SigningKey, sha256_hex, verify_signature
+from shared.strict_json import DEFAULT_BOUNDS, JsonBounds, JsonError, JsonProblem, parse_json
 
 ANONYMOUS: Final = "Anonymous"
 
@@ -50,8 +50,17 @@ class EnvelopeProblem(StrEnum):
     """Why bytes are no message; the words are reason codes and metric labels too."""
 
     NOT_JSON = "not_json"
+    TOO_COMPLEX = "too_complex"
+    DUPLICATE_NAME = "duplicate_name"
     VERSION = "unsupported_version"
     SCHEMA = "not_a_message"
+
+
+_JSON_PROBLEM: Final = {
+    JsonProblem.MALFORMED: EnvelopeProblem.NOT_JSON,
+    JsonProblem.TOO_COMPLEX: EnvelopeProblem.TOO_COMPLEX,
+    JsonProblem.DUPLICATE_NAME: EnvelopeProblem.DUPLICATE_NAME,
+}
 
 
 class EnvelopeError(ValueError):
@@ -82,7 +91,7 @@ class Envelope:
     @property
     def sender_is_domain(self) -> bool:
         """Whether the sender is a domain (else it is Anonymous or a wallet's UUID, whose keys are not in DNS)."""
-        return self.sender != ANONYMOUS and not _UUID.match(self.sender)
+        return "." in self.sender  # a domain has two labels at least
 
     @property
     def identity(self) -> str:
@@ -108,12 +117,16 @@ def inbox_host(generation: Generation, receiver: str) -> str:
     return f"{_FORMS[generation].host_label}.{receiver}"
 
 
-def parse(data: bytes | str) -> Envelope:
-    """Parse one message of either generation. Raises EnvelopeError, naming the member and what was wrong with it."""
+def parse(data: bytes | str, bounds: JsonBounds = DEFAULT_BOUNDS) -> Envelope:
+    """Parse one message of either generation. Raises EnvelopeError, naming the member and what was wrong with it.
+
+    ``bounds`` say how deep and how full it may be; each name stands once in its object, at every depth (RFC 8785
+    §3.1), for two readers of a repeated name could each take another value of it.
+    """
     try:
-        message = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise EnvelopeError(EnvelopeProblem.NOT_JSON, "", f"no JSON: {error.msg} at character {error.pos}") from error
+        message = parse_json(data, bounds)
+    except JsonError as error:
+        raise EnvelopeError(_JSON_PROBLEM[error.problem], "", str(error)) from error
     if not isinstance(message, dict):
         raise EnvelopeError(EnvelopeProblem.SCHEMA, "", "the message is no JSON object")
     header = _member(message, "Header", dict)
@@ -233,7 +246,7 @@ def _selector(generation: Generation, header: Mapping[str, Any]) -> str | None:
 def _correlation(text: str) -> str:
     if not _UUID.match(text):
         raise EnvelopeError(EnvelopeProblem.SCHEMA, "Header.Correlation", "not a UUID")
-    return str(UUID(text))
+    return text.lower()
 
 
 def _timestamp(text: str) -> datetime:
@@ -256,7 +269,7 @@ def _signature(text: Any) -> bytes | None:
         return None
     if isinstance(text, str):
         try:
-            return base64.b64decode(text, validate=True)
+            return binascii.a2b_base64(text, strict_mode=True)
         except (binascii.Error, ValueError):
             pass
     raise EnvelopeError(EnvelopeProblem.SCHEMA, "Signature", "no base64")

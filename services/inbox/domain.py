@@ -52,6 +52,7 @@ class Reason(StrEnum):
     SENDER_RATE = "sender_too_fast"
     COMPLEX = "too_complex"
     NOT_JSON = "not_json"
+    DUPLICATE_NAME = "duplicate_name"
     VERSION = "unsupported_version"
     SCHEMA = "not_a_message"
     RECEIVER = "wrong_receiver"
@@ -98,6 +99,7 @@ STATUS: Final = {
     Reason.SENDER_RATE: _TOO_MANY,
     Reason.COMPLEX: _UNPROCESSABLE,
     Reason.NOT_JSON: _UNPROCESSABLE,
+    Reason.DUPLICATE_NAME: _UNPROCESSABLE,
     Reason.VERSION: _UNPROCESSABLE,
     Reason.SCHEMA: _UNPROCESSABLE,
     Reason.RECEIVER: _UNPROCESSABLE,
@@ -125,6 +127,8 @@ STATUS: Final = {
 
 ENVELOPE_REASON: Final = {
     EnvelopeProblem.NOT_JSON: Reason.NOT_JSON,
+    EnvelopeProblem.TOO_COMPLEX: Reason.COMPLEX,
+    EnvelopeProblem.DUPLICATE_NAME: Reason.DUPLICATE_NAME,
     EnvelopeProblem.VERSION: Reason.VERSION,
     EnvelopeProblem.SCHEMA: Reason.SCHEMA,
 }

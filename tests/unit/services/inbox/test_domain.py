@@ -42,8 +42,8 @@ def test_every_reason_has_the_status_of_the_protocol() -> None:
         Reason.HANDLER_REFUSED: 422,
         **dict.fromkeys(
             (
-                Reason.NOT_JSON, Reason.VERSION, Reason.SCHEMA, Reason.RECEIVER, Reason.WINDOW, Reason.SUBJECT,
-                Reason.BODY, Reason.COMPLEX,
+                Reason.NOT_JSON, Reason.COMPLEX, Reason.DUPLICATE_NAME, Reason.VERSION, Reason.SCHEMA,
+                Reason.RECEIVER, Reason.WINDOW, Reason.SUBJECT, Reason.BODY,
             ),
             422,
         ),
