@@ -68,7 +68,7 @@ class KeyRecordError(ValueError):
 
 
 def usable_keys(records: Iterable[str]) -> tuple[PublicKey, ...]:
-    """Return the keys among the TXT records of one name, whose order says nothing (RFC 6376 §6.1.2): any may have signed.
+    """Return the keys among the TXT records of one name, whose order says nothing (RFC 6376 §6.1.2).
 
     Raises KeyRecordError for the first trouble when no record holds a usable key, and when too many do.
     """
@@ -141,7 +141,7 @@ def _listed(value: str) -> set[str]:
 
 
 def _rsa_key(material: bytes) -> rsa.RSAPublicKey:
-    """Return the key in a SubjectPublicKeyInfo, as everybody publishes it, or a bare RSAPublicKey, as §3.6.1 words it."""
+    """Return the key in a SubjectPublicKeyInfo, as everybody publishes it, or a bare RSAPublicKey (§3.6.1)."""
     try:
         key = serialization.load_der_public_key(material)
     except (ValueError, UnsupportedAlgorithm) as error:

@@ -51,7 +51,7 @@ DEFAULT_BOUNDS: Final = JsonBounds()
 
 
 def parse_json(data: bytes | str, bounds: JsonBounds = DEFAULT_BOUNDS) -> Any:
-    """Return what ``data`` (UTF-8) says, floats and integers beyond 64 bits as floats. Raises JsonError, nothing else."""
+    """Return what ``data`` (UTF-8) says, integers beyond 64 bits as floats. Raises JsonError, nothing else."""
     if isinstance(data, str):
         try:
             data = data.encode()
@@ -92,7 +92,7 @@ _NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{}[]")
 
 
 def _outside_strings(data: bytes) -> bytes:
-    """Return ``data`` without its strings. A backslash stands in strings alone, where it takes the next byte with it."""
+    """Return ``data`` without its strings. A backslash stands in strings alone and takes the next byte with it."""
     if b"\\" in data:
         data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     return b"".join(data.split(b'"')[::2])

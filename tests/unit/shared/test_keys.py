@@ -149,8 +149,9 @@ def test_rsa_keys_have_2048_to_4096_bits(bits: int, taken: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("exponent", "problem"), [(2**32 + 1, None), (2**33 + 1, KeyProblem.UNSUPPORTED), (2**2000 + 1, KeyProblem.UNSUPPORTED)]
-)  # fmt: skip
+    ("exponent", "problem"),
+    [(2**32 + 1, None), (2**33 + 1, KeyProblem.UNSUPPORTED), (2**2000 + 1, KeyProblem.UNSUPPORTED)],
+)
 def test_an_exponent_that_makes_every_verification_slow_is_refused(exponent: int, problem: KeyProblem | None) -> None:
     record = rsa_record((1 << 2048) - 1, exponent)
     if problem is None:
@@ -187,12 +188,11 @@ def small_order_points() -> list[bytes]:
 
     # Of order 8: those whose double has y = 0.  y^2 = -x^2 there, so d*y^4 + 2*y^2 - 1 = 0.
     found = []
+    unit = pow(2, (prime - 1) // 4, prime)  # a square root of -1
     root = pow(1 + d, (prime + 3) // 8, prime)
-    for sqrt in (root, root * pow(2, (prime - 1) // 4, prime) % prime):
-        for sign in (1, -1):
-            square = (-1 + sign * sqrt) * pow(d, -1, prime) % prime
-            y = pow(square, (prime + 3) // 8, prime)
-            found += [candidate for factor in (1, pow(2, (prime - 1) // 4, prime)) for candidate in (y * factor % prime, -y * factor % prime)]  # fmt: skip
+    for sqrt in (root, root * unit % prime, -root % prime, -root * unit % prime):
+        y = pow((sqrt - 1) * pow(d, -1, prime) % prime, (prime + 3) // 8, prime)
+        found += [y, -y % prime, y * unit % prime, -y * unit % prime]
     points = []
     for y in {0, 1, prime - 1, *found}:
         if (x := x_of(y)) is None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from shared.strict_json import DEFAULT_BOUNDS, JsonBounds, JsonError, JsonProblem, parse_json
 
 texts = st.text(st.characters(exclude_categories=["Cs"])) | st.text(':\\"{}[],u03aA', max_size=8)
-scalars = st.none() | st.booleans() | texts | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)  # fmt: skip
+doubles = st.floats(allow_nan=False, allow_infinity=False)
+scalars = st.none() | st.booleans() | texts | st.integers(-(2**63), 2**64 - 1) | doubles
 # Few names, so that they collide.
 names = st.sampled_from(["a", "b", ":", "\\", '"', "é", "🤝", "\\u003a", ""])
 
@@ -57,7 +58,7 @@ def written(draw: st.DrawFn, document: Any = None, *, top: bool = True) -> str:
             return orjson.dumps(value).decode()
 
 
-class Twice(Exception):
+class TwiceError(Exception):
     """Raised by the reference when a name stands twice."""
 
 
@@ -66,7 +67,7 @@ def reference(data: bytes) -> Any:
 
     def once(members: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(members)) != len(members):
-            raise Twice
+            raise TwiceError
         return dict(members)
 
     return json.loads(data, object_pairs_hook=once)
@@ -83,7 +84,7 @@ def problem(data: bytes | str, bounds: JsonBounds = DEFAULT_BOUNDS) -> JsonProbl
 def test_counting_colons_finds_exactly_the_documents_in_which_a_name_stands_twice(text: str) -> None:
     try:
         expected = reference(text.encode())
-    except Twice:
+    except TwiceError:
         assert problem(text) is JsonProblem.DUPLICATE_NAME
     else:
         assert parse_json(text) == expected
@@ -103,7 +104,7 @@ def test_a_name_that_stands_twice_is_refused_at_every_depth_and_however_it_is_wr
 
 
 @pytest.mark.parametrize(
-    "text", [r'{"a":"\u003a","b":":"}', r'{"a":"\\u003a"}', r'{"\\\u003a":"\\\\u003a"}', '{"a":{"a":{"a":1}}}', ":"[:0] or "0"]
+    "text", [r'{"a":"\u003a","b":":"}', r'{"a":"\\u003a"}', r'{"\\\u003a":"\\\\u003a"}', '{"a":{"a":1}}']
 )  # fmt: skip
 def test_colons_in_strings_are_no_members(text: str) -> None:
     assert parse_json(text) == json.loads(text)
@@ -111,7 +112,7 @@ def test_colons_in_strings_are_no_members(text: str) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"nul", b"NaN", b"[Infinity]", b"-Infinity", b"[1e400]", b"01", b"\xff", b'"\xed\xa0\x80"', b"\xef\xbb\xbf{}",
+    [b"", b"{", b"nul", b"NaN", b"[Infinity]", b"-Infinity", b"[1e400]", b"01", b"\xff", b'"\xed\xa0\x80"', b"\xef\xbb\xbf{}",  # noqa: E501 - a table
      b'"\\ud800"', b'"\\udfff\\ud800"', b'{"\\ud83e":1}', b"{}x", b"'a'", b"[1,]", "\ud800", '"\ud800"'],
 )  # fmt: skip
 def test_what_is_no_json_or_no_unicode_is_malformed(data: bytes | str) -> None:
