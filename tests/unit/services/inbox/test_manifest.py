@@ -3,13 +3,29 @@
 import json
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from services.inbox.endpoint_map import MANIFEST_ROUTE
+from services.inbox.front import front_door
+from services.inbox.intake import Intake
 from services.inbox.manifest import OwnManifest, default_manifest, read_manifest
+from services.inbox.manifests import manifest_request
 from shared.envelope import parse
 from shared.errors import ConfigurationError
-from tests.unit.services.inbox.messages import DOMAIN, MOMENT, as_bytes, message
+from shared.generation import Generation
+from tests.support.recording import RecordingPublisher
+from tests.unit.services.inbox.doors import settings
+from tests.unit.services.inbox.messages import (
+    DOMAIN,
+    MAP,
+    MOMENT,
+    ScriptedResolver,
+    as_bytes,
+    message,
+    no_reply,
+    opener,
+)
 
 
 def write(folder: Path, text: str) -> Path:
@@ -55,3 +71,25 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path: Path, text: str, said: s
     assert str(caught.value).startswith(f"{path}: ")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+async def test_anybody_gets_the_manifest_over_http_by_message_and_by_address(publisher: RecordingPublisher) -> None:
+    """Unsigned from Anonymous, as a client of the PollyWeb generation asks; nothing is stored."""
+    own = OwnManifest(default_manifest(DOMAIN), domain=DOMAIN, clock=lambda: MOMENT)
+    door = Intake(MAP, publisher, manifest=own.reply, synchronous=no_reply)
+    server = front_door(settings(), opener(ScriptedResolver()), door, manifest=own.page, port=0)
+    await server.start()
+    try:
+        async with aiohttp.ClientSession() as http:
+            for generation in Generation:
+                data = manifest_request(DOMAIN, generation, MOMENT)
+                async with http.post(f"http://{server.address}/inbox", data=data) as answer:
+                    assert answer.status == 200
+                    assert (await answer.json())["Response"]["About"]["Domain"] == DOMAIN
+            async with http.get(f"http://{server.address}/manifest") as answer:
+                assert (answer.status, (await answer.json())["About"]["Domain"]) == (200, DOMAIN)
+            async with http.post(f"http://{server.address}/manifest", data=b"{}") as answer:
+                assert answer.status == 404
+    finally:
+        await server.stop()
+    assert publisher.sent == []
