@@ -5,6 +5,8 @@ from typing import Final
 
 from cli.local_aws import LocalAws
 from cli.system_file import running_system
+from cli.workbench_environment import key_environment
+from services.async_post.key_settings import KeySettings
 from shared.errors import ConfigurationError
 from shared.settings import KafkaSettings, StoreSettings, load
 from shared.stores import Aws
@@ -26,6 +28,12 @@ def kafka_address(option: str | None = None) -> str:
 def store_settings() -> StoreSettings:
     """Return what the stores are called. Raises ConfigurationError."""
     return load(StoreSettings)
+
+
+def key_settings() -> KeySettings:
+    """Return where the signing keys are and how their records get into DNS. Raises ConfigurationError."""
+    system = running_system()
+    return load(KeySettings, {**os.environ, **(key_environment(system.domain, system.dns) if system else {})})
 
 
 def open_aws(settings: StoreSettings) -> Aws:

@@ -17,6 +17,8 @@ from cli.commands import Commands
         "inbox": ("cli.inbox:inbox", "Say what the inbox would do with a message."),
         "publish": ("cli.publish:publish", "Publish an event on Kafka."),
         "watch": ("cli.watch:watch", "Show what happens, live, from the topics."),
+        "keys": ("cli.keys:keys", "List, rotate, retire or import the signing keys."),
+        "dns": ("cli.dns_records:dns", "Print our DNS records, or check what the world sees of them."),
         "topics": ("cli.topics:topics", "Create or list the Kafka topics."),
         "tables": ("cli.tables:tables", "Create the DynamoDB tables and the S3 bucket."),
     },

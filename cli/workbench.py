@@ -27,6 +27,8 @@ from cli.system_file import FILE_NAME, System
 from cli.workbench_environment import (
     DOMAIN,
     HOST,
+    UPDATE_KEY,
+    UPDATE_KEY_NAME,
     Ports,
     base_environment,
     service_environment,
@@ -223,7 +225,11 @@ class Workbench:
         write_face_model(self._face_model)
         environment = base_environment() | {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
         world = ["--world", str(self.world)]
-        arguments = {"kafka": [], "aws": ["--streaming-port", str(self._streaming_port), *world], "dns": world}
+        arguments = {
+            "kafka": [],
+            "aws": ["--streaming-port", str(self._streaming_port), *world],
+            "dns": [*world, "--update-key", f"{UPDATE_KEY_NAME}:{UPDATE_KEY}"],
+        }
         given = {"kafka": self._kafka, "aws": self._aws, "dns": None}
         wanted = [name for name in EMULATORS if given[name] is None]
         for name in wanted:

@@ -15,6 +15,9 @@ SELECTOR: Final = "pw1"
 SIGNING_SECRET: Final = "facescan/signing-key"  # noqa: S105 - the name of a secret
 STREAMING_ROLE: Final = "arn:aws:iam::123456789012:role/facescan-streaming"
 INSTANCE: Final = "workbench"
+# The emulated internet takes dynamic updates from whoever is on this machine: this key keeps nobody out.
+UPDATE_KEY_NAME: Final = "workbench"
+UPDATE_KEY: Final = "d29ya2JlbmNoLXdvcmtiZW5jaC13b3JrYmVuY2g="
 HOST: Final = "127.0.0.1"
 # The embedded broker answers an empty fetch only when its wait is over: a short one keeps every hop short.
 _EMBEDDED_KAFKA: Final = {
@@ -82,6 +85,21 @@ def system_environment(
         "FACESCAN_DEVELOPMENT_CONNECT_TO": str(world),
         **(_EMBEDDED_KAFKA if embedded else {}),
         **settings,
+    }
+
+
+def key_environment(domain: str, dns: str) -> dict[str, str]:
+    """Return the settings by which `facescan keys` works on the emulated internet."""
+    return {
+        "FACESCAN_DOMAIN": domain,
+        "FACESCAN_DNS_RESOLVER": dns,
+        "FACESCAN_KEY_PUBLISHER": "rfc2136",
+        "FACESCAN_RFC2136_SERVER": dns,
+        "FACESCAN_RFC2136_KEY_NAME": UPDATE_KEY_NAME,
+        "FACESCAN_RFC2136_KEY_SECRET": UPDATE_KEY,
+        # Its zones have a negative time to live of 5 s.
+        "FACESCAN_KEY_SETTLE_SECONDS": "5",
+        "FACESCAN_KEY_LOOK_SECONDS": "0.5",
     }
 
 

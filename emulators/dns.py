@@ -28,6 +28,7 @@ import dns.rdatatype
 import dns.rrset
 from dns.rdtypes.ANY.TXT import TXT
 
+from emulators.dynamic_updates import DynamicUpdates, is_update
 from emulators.world import World
 
 if TYPE_CHECKING:
@@ -59,11 +60,17 @@ class Reply:
 class WorldResolver:
     """Answers queries from the world folder."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, updates: DynamicUpdates | None = None) -> None:
         self._world = world
+        self._updates = updates
 
     def answer(self, wire: bytes) -> Reply | None:
         """The answer to one query; None for bytes that are no query at all."""
+        if self._updates is not None and is_update(wire):
+            return Reply(self._updates.answer(wire))
+        return self._look_up(wire)
+
+    def _look_up(self, wire: bytes) -> Reply | None:
         try:
             query = dns.message.from_wire(wire)
         except dns.exception.DNSException:
@@ -118,6 +125,8 @@ def _records(domain: DomainRecord, owner: dns.name.Name) -> Records:
                 parent = parent.partition(".")[2]
                 found.setdefault(f"{parent}.{branch}", {})
             found[f"{selector}.{branch}"] = {dns.rdatatype.TXT: _txt(owner, ttl, txt)}
+    for relative, txt in domain.txt.items():
+        found[relative] = found.get(relative, {}) | {dns.rdatatype.TXT: _txt(owner, ttl, txt)}
     return found
 
 
@@ -209,9 +218,9 @@ async def serve_connection(resolver: WorldResolver, reader: asyncio.StreamReader
     writer.close()
 
 
-async def serve(world: World, host: str, port: int) -> None:
+async def serve(world: World, host: str, port: int, updates: DynamicUpdates | None = None) -> None:
     """Resolve until SIGTERM or SIGINT; UDP and TCP share the port."""
-    resolver = WorldResolver(world)
+    resolver = WorldResolver(world, updates)
     loop = asyncio.get_running_loop()
     server = await asyncio.start_server(
         lambda reader, writer: serve_connection(resolver, reader, writer), host, port, family=socket.AF_INET
@@ -231,10 +240,13 @@ async def serve(world: World, host: str, port: int) -> None:
 @click.option("--world", required=True, type=click.Path(file_okay=False, path_type=Path), help="The world folder.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default="any free one")
-def main(world: Path, host: str, port: int) -> None:
+@click.option("--update-key", metavar="NAME:BASE64", help="Take dynamic updates signed with this TSIG key.")
+def main(world: Path, host: str, port: int, update_key: str | None) -> None:
     """Resolve the names of a world folder."""
+    names = World(world)
+    updates = DynamicUpdates(world, names, update_key) if update_key else None
     try:
-        asyncio.run(serve(World(world), host, port))
+        asyncio.run(serve(names, host, port, updates))
     except OSError as error:
         raise click.ClickException(f"cannot listen on {host}:{port}: {error}") from None
 

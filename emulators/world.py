@@ -2,7 +2,8 @@
 
     {"secure": true, "keys": {"<selector>": "<contents of the TXT record>"}, "inbox": "http://127.0.0.1:9000/inbox"}
 
-`secure` says whether the domain is signed with DNSSEC. For tests, also `"ttl": 60` (seconds) and
+`secure` says whether the domain is signed with DNSSEC. `"txt": {"<relative name>": "<contents>"}` are TXT records by
+themselves; they win over those that `keys` makes in both branches. For tests, also `"ttl": 60` (seconds) and
 `"dns": {"servfail": true, "delay_seconds": 0.5}`. A file is read again when it changes.
 """
 
@@ -43,6 +44,7 @@ class DomainRecord:
 
     name: str
     keys: Mapping[str, str] = field(default_factory=dict)
+    txt: Mapping[str, str] = field(default_factory=dict)
     inbox: str | None = None
     secure: bool = True
     ttl_seconds: int = DEFAULT_TTL_SECONDS
@@ -104,10 +106,17 @@ def parse_domain(name: str, content: bytes) -> DomainRecord:
             raise FieldError(f"keys.{selector}: the contents of a TXT record, in ASCII, are expected")
         if not _DOMAIN.fullmatch(selector.lower()):
             raise FieldError(f"keys.{selector}: not a selector")
+    txt = json_fields.mapping(fields, "txt", {})
+    for relative, content_of_txt in txt.items():
+        if not isinstance(content_of_txt, str) or not content_of_txt.isascii():
+            raise FieldError(f"txt.{relative}: the contents of a TXT record, in ASCII, are expected")
+        if not _DOMAIN.fullmatch(relative.lower()):
+            raise FieldError(f"txt.{relative}: not a name")
     behaviour = json_fields.mapping(fields, "dns", {})
     return DomainRecord(
         name=name,
         keys={selector.lower(): txt for selector, txt in keys.items()},
+        txt={relative.lower(): text for relative, text in txt.items()},
         inbox=json_fields.text(fields, "inbox", None),
         secure=json_fields.flag(fields, "secure", default=False),
         ttl_seconds=json_fields.whole(fields, "ttl", DEFAULT_TTL_SECONDS, most=(1 << 31) - 1),
@@ -119,12 +128,16 @@ def parse_domain(name: str, content: bytes) -> DomainRecord:
 def write_domain(
     folder: Path, domain: str, keys: Mapping[str, str], inbox: str | None = None, *, secure: bool = True
 ) -> None:
-    """Make `domain` exist, in one step: no reader ever sees half a file."""
+    """Make `domain` exist."""
     name = domain.lower()
     if not _DOMAIN.fullmatch(name):
         raise WorldError(f"{domain!r} is no domain name")
     folder.mkdir(parents=True, exist_ok=True)
-    fields = {"secure": secure, "keys": dict(keys)} | ({"inbox": inbox} if inbox else {})
+    write_fields(folder, name, {"secure": secure, "keys": dict(keys)} | ({"inbox": inbox} if inbox else {}))
+
+
+def write_fields(folder: Path, name: str, fields: Mapping[str, object]) -> None:
+    """Write a domain's whole file, in one step: no reader ever sees half of it."""
     with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{name}.", delete=False) as draft:
         draft.write(orjson.dumps(fields, option=orjson.OPT_INDENT_2))
     Path(draft.name).chmod(0o644)  # temporary files are private, but a container reads it as another user

@@ -7,12 +7,14 @@ from services.async_post.connect_to import ConnectTo, PublicDestinations
 from services.async_post.delayer import Delayer
 from services.async_post.delivery import HttpDelivery
 from services.async_post.key_ring import KeyRing
+from services.async_post.rotation_parts import rotator
 from services.async_post.sender import GROUP as SENDER_GROUP
 from services.async_post.sender import Sender, lane
 from services.async_post.settings import AsyncPostSettings
 from services.async_post.signer import Signer
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
+from shared.core_dumps import forbid_core_dumps
 from shared.events import PostRequested, PostSettled, PostSigned
 from shared.service import Service
 
@@ -44,8 +46,12 @@ def build(settings: AsyncPostSettings) -> Service:
         clock=now_utc,
         chance=random.Random(),  # noqa: S311 - jitter, no secret
     )
+    service.before_start(_keep_memory_private)
     service.before_start(keys.first)
     service.beside(keys.read_regularly)
+    if settings.dns_resolver is not None:
+        # It carries on what is under way; whether it begins anything by itself is FACESCAN_KEY_ROTATION_DAYS.
+        service.beside(rotator(service.aws, settings).run)
     service.after_stop(delivery.close)
     service.read(
         Consuming(
@@ -76,3 +82,7 @@ def build(settings: AsyncPostSettings) -> Service:
     service.read(Delayer(service.publisher), dict[str, Any], "Records that come back when their time has come.")
     service.writes(PostRequested, PostSigned, PostSettled)
     return service
+
+
+async def _keep_memory_private() -> None:
+    forbid_core_dumps()

@@ -4,6 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import Gauge
 
 from services.async_post.ring import RingError
 from services.async_post.ring_store import RingStore
@@ -12,6 +15,11 @@ from shared.keys import SigningKey
 from shared.stores import Aws
 
 log = logging.getLogger(__name__)
+
+ACTIVE_SINCE: Final = Gauge(
+    "facescan_key_active_timestamp_seconds", "Since when the signing key is active (epoch seconds); 0: there is none."
+)
+READ_AT: Final = Gauge("facescan_key_ring_read_timestamp_seconds", "When the ring was read last (epoch seconds).")
 
 
 class KeyRing:
@@ -62,17 +70,20 @@ class KeyRing:
         self._absent = not stored.version
         if self._absent:
             self._key = None
+            ACTIVE_SINCE.set(0)
             raise UnavailableError(f"{self._store.where} is not there; make it with: facescan keys rotate")
         if stored.version != self._version:
             active = stored.ring.active
             old, self._key = self._key, active.signing_key() if active is not None else None
             self._version = stored.version
+            ACTIVE_SINCE.set(active.active_at if active is not None else 0)
             if self._key is not None and (old is None or old.selector != self._key.selector):
                 log.info("signing key loaded", extra={"selector": self._key.selector})
             elif self._key is None:
                 log.error("no key is active: nothing is signed until one is")
         # Before the call: what was true then may have changed since.
         self._read_at = began
+        READ_AT.set_to_current_time()
 
     async def first(self) -> None:
         """Look at the ring before the first record is read. Raises as ``current``.

@@ -46,9 +46,6 @@ class KeySettings(StoreSettings):
     rfc2136_server: str | None = Field(
         default=None, pattern=_HOST_AND_PORT, description="address:port of the primary that takes dynamic updates."
     )
-    rfc2136_zone: DomainName | None = Field(
-        default=None, description="The zone to update, when it is not FACESCAN_DOMAIN itself."
-    )
     rfc2136_key_name: str | None = Field(default=None, min_length=1, max_length=255, description="The TSIG key's name.")
     rfc2136_key_secret: SecretStr | None = Field(default=None, description="The TSIG key, base64 (hmac-sha256).")
     dns_resolver: str | None = Field(
@@ -69,6 +66,9 @@ class KeySettings(StoreSettings):
         ge=0,
         description="A new key's record must have been seen for so long before the key signs, and at least for the "
         "zone's negative time to live: a receiver may still remember that there was none.",
+    )
+    key_look_seconds: float = Field(
+        default=15.0, gt=0, le=3600, description="How often a rotation that waits for DNS looks again."
     )
     key_check_seconds: float = Field(
         default=3600.0,

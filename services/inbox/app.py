@@ -11,7 +11,6 @@ from services.inbox.intake import Intake
 from services.inbox.manifest import Manifest, OwnManifest, default_manifest, read_manifest
 from services.inbox.manifests import Manifests
 from services.inbox.opener import Opener
-from services.inbox.resolver import CachingResolver, ValidatingResolver
 from services.inbox.router import Router, decode_accepted
 from services.inbox.settings import InboxSettings
 from services.inbox.synchronous import Synchronous
@@ -19,6 +18,7 @@ from shared.clock import now_utc
 from shared.consuming import Consuming
 from shared.events import INBOX_ACCEPTED_TOPIC, EndpointRequested, PostRequested, VerificationRequested
 from shared.outbound import OutboundClient
+from shared.resolver import CachingResolver, ValidatingResolver
 from shared.service import Service
 from shared.tables import CLAIMS
 

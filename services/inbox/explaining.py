@@ -9,10 +9,10 @@ from services.inbox.endpoint_map import MANIFEST_SUBJECT, HttpEndpoint, Route, T
 from services.inbox.endpoint_reload import DEFAULT_FILE, CurrentMap
 from services.inbox.json_bounds import JsonBounds, beyond
 from services.inbox.opener import Opener
-from services.inbox.resolver import CachingResolver, ValidatingResolver
 from services.inbox.settings import InboxSettings
 from shared.clock import now_utc
 from shared.envelope import Envelope, parse
+from shared.resolver import CachingResolver, ValidatingResolver
 
 # The steps of reading, in the order of the checks, by the reasons that end them.
 _READING: Final[Sequence[tuple[str, frozenset[Reason]]]] = (

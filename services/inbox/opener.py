@@ -14,9 +14,9 @@ from services.inbox.domain import (
     check_addressing,
     sender_kind,
 )
-from services.inbox.resolver import Answer, CachingResolver, KeyAnswer
 from shared.envelope import Envelope, EnvelopeError, key_name, parse
 from shared.keys import KeyRecordError, PublicKey, parse_key_record
+from shared.resolver import Answer, CachingResolver, KeyAnswer
 
 _UNUSABLE: Final = {
     Answer.INSECURE: (Reason.INSECURE, "the sender's domain is not signed with DNSSEC"),

@@ -15,10 +15,10 @@ from services.inbox.endpoint_map import Route
 from services.inbox.endpoint_reload import DEFAULT_FILE, CurrentMap
 from services.inbox.intake import Intake
 from services.inbox.opener import Opener
-from services.inbox.resolver import Answer, CachingResolver, KeyAnswer
 from shared.broker import Publisher
 from shared.envelope import Envelope
 from shared.events import utc_text
+from shared.resolver import Answer, CachingResolver, KeyAnswer
 
 DOMAIN = "identity.example"
 SENDER = "shop.example"

@@ -13,10 +13,10 @@ import aiohttp
 import pytest
 
 from emulators.envelopes import Generation
-from services.inbox.resolver import Answer, KeyAnswer
 from shared.broker import Publisher
 from shared.cloudevents import parse_record
 from shared.events import INBOX_ACCEPTED_TOPIC, INBOX_ACCEPTED_TYPE
+from shared.resolver import Answer, KeyAnswer
 from shared.settings import KafkaSettings
 from tests.support.readers import all_records
 from tests.support.recording import RecordingPublisher

@@ -10,7 +10,7 @@ from emulators.envelopes import Generation, public_key_txt
 from emulators.world import make_key
 from services.inbox.domain import Reason, RefusedError
 from services.inbox.opener import Opener
-from services.inbox.resolver import Answer, KeyAnswer
+from shared.resolver import Answer, KeyAnswer
 from tests.unit.services.inbox.messages import (
     KEY,
     NAMES,

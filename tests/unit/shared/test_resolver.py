@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from emulators.world import write_domain
-from services.inbox.resolver import Answer, CachingResolver, KeyAnswer, ValidatingResolver
 from shared.envelope import key_name
 from shared.generation import Generation
+from shared.resolver import Answer, CachingResolver, KeyAnswer, ValidatingResolver
 from tests.unit.emulators.processes import free_port, running
 from tests.unit.services.inbox.messages import RECORD, ScriptedResolver, secure
 
