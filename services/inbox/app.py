@@ -70,6 +70,7 @@ def build(settings: InboxSettings) -> Service:
         publisher=service.publisher,
         endpoints=endpoints,
         claim_hours=settings.claim_hours,
+        discarded=feedback.note,
     )
     service.read(
         Consuming(

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -41,10 +41,19 @@ def decode_accepted(event: CloudEvent) -> Envelope:
 class Router:
     """Routes accepted messages by subject."""
 
-    def __init__(self, *, claims: Claims, publisher: Publisher, endpoints: CurrentMap, claim_hours: float) -> None:
+    def __init__(
+        self,
+        *,
+        claims: Claims,
+        publisher: Publisher,
+        endpoints: CurrentMap,
+        claim_hours: float,
+        discarded: Callable[[Envelope, str], None] = lambda _envelope, _why: None,
+    ) -> None:
         self._claims = claims
         self._publisher = publisher
         self._endpoints = endpoints
+        self._discarded = discarded
         self._claim_seconds = int(claim_hours * 3600)
 
     async def route(self, batch: Sequence[Received[Envelope]]) -> Sequence[Exception | None]:
@@ -65,6 +74,8 @@ class Router:
             if isinstance(made, Exception):
                 errors.append(made)
                 _REFUSED.inc()
+                if isinstance(made, UnprocessableError):
+                    self._discarded(received.data, "Not handled here any more.")
                 continue
             errors.append(None)
             if received.position in held:

@@ -1,5 +1,6 @@
 """The endpoint map: which route a subject takes, and what is said of a file that cannot be used."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from services.inbox.domain import SenderKind
 from services.inbox.endpoint_map import EndpointMap, read_endpoint_map
 from services.inbox.endpoint_reload import DEFAULT_FILE, CurrentMap
 from shared.errors import ConfigurationError
+from tests.support.readers import until
 
 ENDPOINTS = """
 version = 1
@@ -132,3 +134,21 @@ def test_a_changed_file_is_used_and_a_broken_one_is_not(tmp_path: Path) -> None:
     assert current.read_again()
     assert current.find("A@B") is None
     assert current.find("C@D") is not None
+
+
+async def test_a_running_inbox_notices_a_changed_file_and_keeps_the_map_when_it_vanishes(tmp_path: Path) -> None:
+    path = tmp_path / "map.toml"
+    path.write_text(ENDPOINTS + route("A@B"))
+    current = CurrentMap(path, look_seconds=0.05)
+    seen: list[str] = []
+    current.on_change(lambda new: seen.append(new.digest))
+    await current.start()
+    try:
+        path.write_text(ENDPOINTS + route("C@D") + route("E@F"))
+        await until(lambda: current.find("C@D"))
+        path.unlink()
+        await asyncio.sleep(0.2)
+        assert current.find("C@D") is not None
+        assert len(seen) == 2
+    finally:
+        await current.stop()
