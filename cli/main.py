@@ -19,6 +19,7 @@ from cli.commands import Commands
         "watch": ("cli.watch:watch", "Show what happens, live, from the topics."),
         "keys": ("cli.keys:keys", "List, rotate, retire or import the signing keys."),
         "dns": ("cli.dns_records:dns", "Print our DNS records, or check what the world sees of them."),
+        "dead": ("cli.dead:dead", "List, show, replay or drop dead letters."),
         "topics": ("cli.topics:topics", "Create or list the Kafka topics."),
         "tables": ("cli.tables:tables", "Create the DynamoDB tables and the S3 bucket."),
     },

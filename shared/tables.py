@@ -26,8 +26,9 @@ PERSONS: Final = TableSpec("persons", "person")
 VERIFICATIONS: Final = TableSpec("verifications", "verification_id", expires_by="forget_at")
 ATTEMPTS: Final = TableSpec("attempts", "verification_id", sort_key="attempt", sort_type="N", expires_by="forget_at")
 VERDICTS: Final = TableSpec("verdicts", "provider_session_id", expires_by="forget_at")
+DEAD_LETTERS: Final = TableSpec("dead-letters", "place", expires_by="forget_at")
 
-TABLES: Final = (CLAIMS, LOCATORS, PERSONS, VERIFICATIONS, ATTEMPTS, VERDICTS)
+TABLES: Final = (DEAD_LETTERS, CLAIMS, LOCATORS, PERSONS, VERIFICATIONS, ATTEMPTS, VERDICTS)
 
 # Evidence is deleted by the verdict itself as soon as it has decided; the bucket's rule catches what a crash left.
 EVIDENCE_PREFIX: Final = "evidence/"
