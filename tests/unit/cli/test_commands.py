@@ -8,7 +8,22 @@ from click.testing import CliRunner, Result
 
 from cli.main import main
 
-COMMANDS = ["demo", "scan", "up", "run", "enrol", "send", "inbox", "publish", "watch", "topics", "tables"]
+COMMANDS = [
+    "demo",
+    "scan",
+    "up",
+    "run",
+    "enrol",
+    "send",
+    "inbox",
+    "publish",
+    "watch",
+    "keys",
+    "dns",
+    "dead",
+    "topics",
+    "tables",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +63,7 @@ def test_every_command_explains_itself_and_takes_json(command: str) -> None:
     result = facescan(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"facescan {command}" in result.stdout
-    assert "--json" in result.stdout or command in ("inbox", "topics", "tables")
+    assert "--json" in result.stdout or command in ("dead", "dns", "inbox", "keys", "topics", "tables")
 
 
 def test_help_of_a_command_keeps_the_lines_of_its_example() -> None:
