@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from shared.outbound_errors import PERMANENT
+
 # Seconds between the tries of one message: 5 s to 10 h, over 27 h in all.
 RETRY_SCHEDULE_SECONDS: Final = (5.0, 30.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 36000.0)
 # Up to this share is added, so that the messages of one outage do not all come back at once.
@@ -46,6 +48,8 @@ def meaning(answer: Answer) -> Meaning:
     A redirect is refused too: a message goes where DNS says and nowhere else (rule 11).
     """
     status = answer.status
+    if status is None and answer.trouble in PERMANENT:
+        return Meaning.REFUSED  # a certificate of another name or of nobody known: a person there must act
     if status is None or status in _TRY_AGAIN or status >= _SERVER_ERROR:
         return Meaning.TRY_AGAIN
     return Meaning.DELIVERED if status in _SUCCESS else Meaning.REFUSED

@@ -1,17 +1,18 @@
 """The sender: posts signed messages, settles them, or sends them back to be signed again later (rules 3, 6)."""
 
-import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 from prometheus_client import Counter, Histogram
 
+from services.async_post.breakers import Breakers
 from services.async_post.delivery import HttpDelivery
 from services.async_post.domain import STALE_SECONDS, Answer, Meaning, meaning, next_try
+from services.async_post.places import Places
 from shared.broker import Publisher
 from shared.consuming import Received
 from shared.dead_letters import Side, put_aside
@@ -30,12 +31,12 @@ DELIVERY_SECONDS: Final = Histogram(
 )
 
 
-@dataclass(slots=True)
-class _Places:
-    """How many deliveries one domain may have under way."""
-
-    free: asyncio.Semaphore
-    users: int = field(default=0)
+HELD: Final = Counter("facescan_deliveries_held_total", "Messages held in Kafka untried, by why.", ["why"])
+BREAKERS: Final = Counter("facescan_breakers_total", "Breakers of receivers that opened or closed.", ["to"])
+# Longer than a delivery may take: after it, a probe that has not reported is taken for lost.
+_PROBE_PATIENCE_SECONDS: Final = 90.0
+# A rung of the ladder is left at once when the time until which a record is held lies just behind its end.
+_BEHIND_RUNG_SECONDS: Final = 0.02
 
 
 class Sender:
@@ -54,10 +55,10 @@ class Sender:
         self._delivery = delivery
         self._publisher = publisher
         self._give_up_seconds = give_up_seconds
-        self._most_in_flight_per_domain = most_in_flight_per_domain
+        self._places = Places(most_in_flight_per_domain)
+        self._breakers = Breakers(probe_patience_seconds=_PROBE_PATIENCE_SECONDS)
         self._clock = clock
         self._chance = chance
-        self._places: dict[str, _Places] = {}
 
     async def send(self, received: Received[PostSigned]) -> None:
         """Deliver one message, or see to it that it is tried again, or give it up. Raises UnavailableError."""
@@ -71,9 +72,20 @@ class Sender:
             # It waited too long for us: receivers would drop it as stale. It was not tried, so it is the same attempt.
             await self._publisher.publish(request, "signed again", received.position)
             return
-        answer = await self._post(data)
-        what = meaning(answer)
+        if not self._breakers.admit(request.to, time.monotonic()):
+            await self._hold(received, "breaker", give_up_at)
+            return
+        async with self._places.place(request.to) as free:
+            answer = await self._post(data) if free else None
+        if answer is None:
+            await self._hold(received, "slow", give_up_at)
+        else:
+            await self._end(received, answer, give_up_at)
+
+    async def _end(self, received: Received[PostSigned], answer: Answer, give_up_at: datetime) -> None:
+        request, what = received.data.request, meaning(answer)
         DELIVERIES.labels(what.value).inc()
+        self._learn(request.to, answer, what)
         match what:
             case Meaning.DELIVERED:
                 await self._settle(received, "delivered", "ok", answer)
@@ -86,20 +98,31 @@ class Sender:
                 else:
                     await self._again(request, moment, answer)
 
+    def _learn(self, receiver: str, answer: Answer, what: Meaning) -> None:
+        if what is Meaning.TRY_AGAIN:
+            if self._breakers.failed(receiver, time.monotonic()):
+                BREAKERS.labels("open").inc()
+                log.warning(
+                    "receiver left alone",
+                    extra={"to": receiver, "status": answer.status, "trouble": answer.trouble},
+                )
+        elif self._breakers.answered(receiver):
+            BREAKERS.labels("closed").inc()
+            log.info("receiver answers again", extra={"to": receiver})
+
     async def _post(self, data: PostSigned) -> Answer:
-        request = data.request
-        places = self._places.get(request.to)
-        if places is None:
-            places = self._places[request.to] = _Places(asyncio.Semaphore(self._most_in_flight_per_domain))
-        places.users += 1
-        try:
-            async with places.free:
-                with DELIVERY_SECONDS.time():
-                    return await self._delivery.post(request.to, request.generation, data.message)
-        finally:
-            places.users -= 1
-            if not places.users:
-                self._places.pop(request.to, None)
+        with DELIVERY_SECONDS.time():
+            return await self._delivery.post(data.request.to, data.request.generation, data.message)
+
+    async def _hold(self, received: Received[PostSigned], why: str, give_up_at: datetime) -> None:
+        """Put a message that was not tried back into Kafka, to be signed again when it comes back."""
+        request = received.data.request
+        HELD.labels(why).inc()
+        seconds = self._breakers.hold_seconds(request.to, time.monotonic()) + _BEHIND_RUNG_SECONDS
+        # Back at its deadline at the latest: whoever asked is told then.
+        moment = min(datetime.fromtimestamp(time.time() + seconds, UTC), give_up_at)
+        # The place in the log is part of the id: it may be held more than once for one attempt.
+        await publish_at(self._publisher, request, moment, "held", received.position)
 
     async def _again(self, request: PostRequested, moment: datetime, answer: Answer) -> None:
         retry = request.model_copy(update={"attempt": request.attempt + 1})

@@ -15,7 +15,12 @@ class AsyncPostSettings(KeySettings, OutboundSettings):
     send_timeout_seconds: float = Field(
         default=10.0, gt=0, le=60, description="One delivery's whole time: connect, send, answer."
     )
-    most_in_flight: int = Field(default=200, ge=1, description="Deliveries under way at once.")
+    most_in_flight: int = Field(
+        default=2000,
+        ge=1,
+        description="Messages in hand at once, under way or waiting for a place of their receiver; each costs about "
+        "10 KiB.",
+    )
     most_in_flight_per_domain: int = Field(
         default=16, ge=1, description="Of these to one domain, so that a slow receiver takes only its own places."
     )

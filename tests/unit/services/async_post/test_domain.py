@@ -29,7 +29,11 @@ def test_every_status_has_the_meaning_of_the_protocol(status: int) -> None:
     assert meaning(Answer(status)) is expected
 
 
-@pytest.mark.parametrize("trouble", ["timeout", "certificate", "dns", "ClientOSError", ""])
+def test_a_certificate_of_another_name_or_of_nobody_known_is_refused() -> None:
+    assert meaning(Answer(None, "certificate")) is Meaning.REFUSED
+
+
+@pytest.mark.parametrize("trouble", ["timeout", "certificate_expired", "dns", "connect", "closed", ""])
 def test_no_answer_is_tried_again(trouble: str) -> None:
     assert meaning(Answer(None, trouble)) is Meaning.TRY_AGAIN
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from services.async_post.breakers import FAILURES_TO_OPEN
 from services.async_post.connect_to import PublicDestinations
 from services.async_post.delivery import HttpDelivery
 from services.async_post.domain import Answer
+from services.async_post.places import SLOW_SECONDS
 from services.async_post.sender import GROUP, Sender, lane
 from shared.consuming import Received
 from shared.dead_letters import PREFIX
@@ -109,7 +111,9 @@ async def test_a_refused_message_is_given_up_and_kept_with_its_exact_bytes(
     assert headers[f"{PREFIX}reason"] == f"given up: refused, last answer {status}".encode()
 
 
-@pytest.mark.parametrize("answer", [Answer(500), Answer(429), Answer(None, "timeout"), Answer(None, "certificate")])
+@pytest.mark.parametrize(
+    "answer", [Answer(500), Answer(429), Answer(None, "timeout"), Answer(None, "certificate_expired")]
+)
 async def test_a_message_that_may_succeed_later_goes_back_to_be_signed_again(
     publisher: RecordingPublisher, answer: Answer
 ) -> None:
@@ -120,6 +124,47 @@ async def test_a_message_that_may_succeed_later_goes_back_to_be_signed_again(
     assert again.model_copy(update={"attempt": 1}) == given.data.request
     (sent,) = publisher.sent
     assert sent.due == pytest.approx(NOW.timestamp() + 5.25, abs=0.3)
+
+
+async def test_a_wrong_certificate_is_not_tried_again(publisher: RecordingPublisher) -> None:
+    await sender(ScriptedDelivery(Answer(None, "certificate")), publisher).send(signed())
+    assert (settled(publisher).outcome, settled(publisher).http_status) == ("given_up", None)
+
+
+async def test_a_receiver_that_keeps_failing_is_left_alone_and_its_messages_are_held_untried(
+    publisher: RecordingPublisher,
+) -> None:
+    delivery = ScriptedDelivery(Answer(503))
+    sending = sender(delivery, publisher)
+    for number in range(40):
+        await sending.send(signed(order_key=str(number)))
+    assert len(delivery.posted) == FAILURES_TO_OPEN
+    held = [sent.data for sent in publisher.of(PostRequested)[FAILURES_TO_OPEN:]]
+    assert len(held) == 40 - FAILURES_TO_OPEN
+    assert {data.attempt for data in held if isinstance(data, PostRequested)} == {1}
+    assert {data.correlation for data in held if isinstance(data, PostRequested)} == {signed().data.request.correlation}
+    assert len({sent.event.id for sent in publisher.of(PostRequested)}) == len(held) + 1
+    await sending.send(signed(to="quick.example"))
+    assert delivery.posted[-1][0] == "quick.example"
+
+
+async def test_a_receiver_that_does_not_let_go_of_its_places_has_the_rest_held_and_costs_no_memory(
+    publisher: RecordingPublisher,
+) -> None:
+    delivery = ScriptedDelivery()
+    delivery.go.clear()
+    sending = sender(delivery, publisher, per_domain=2)
+    under_way = [asyncio.create_task(sending.send(signed(order_key=str(number)))) for number in range(20)]
+    done, waiting = await asyncio.wait(under_way, timeout=SLOW_SECONDS * 3)
+    assert (len(done), len(waiting)) == (18, 2)
+    assert len(publisher.of(PostRequested)) == 18
+    began = asyncio.get_running_loop().time()
+    await sending.send(signed())
+    assert asyncio.get_running_loop().time() - began < SLOW_SECONDS / 2
+    delivery.go.set()
+    await asyncio.gather(*under_way)
+    assert len(publisher.of(PostSettled)) == 2
+    assert len(sending._places) == 0
 
 
 async def test_a_receiver_s_wish_is_kept(publisher: RecordingPublisher) -> None:

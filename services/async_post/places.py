@@ -1,0 +1,69 @@
+"""How many deliveries one receiver may have under way, and who waits for a place: bounded in number and in time."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+# Longer than this no healthy receiver keeps a place, and nobody waits for one: what waits is held in Kafka instead.
+SLOW_SECONDS: Final = 1.0
+
+
+class _Receiver:
+    __slots__ = ("began", "free", "users")
+
+    def __init__(self, places: int) -> None:
+        self.free = asyncio.Semaphore(places)
+        self.users = 0
+        # When each delivery under way began, the oldest first.
+        self.began: dict[int, float] = {}
+
+
+class Places:
+    """Gives places of receivers; a receiver nobody delivers to has no state."""
+
+    def __init__(self, per_receiver: int, slow_seconds: float = SLOW_SECONDS) -> None:
+        self._per_receiver = per_receiver
+        self._slow_seconds = slow_seconds
+        self._receivers: dict[str, _Receiver] = {}
+        self._number = 0
+
+    def __len__(self) -> int:
+        return len(self._receivers)
+
+    @asynccontextmanager
+    async def place(self, receiver: str) -> AsyncIterator[bool]:
+        """Enter with True when there is a place; with False when the receiver is slow and has none."""
+        known = self._receivers.get(receiver)
+        if known is None:
+            known = self._receivers[receiver] = _Receiver(self._per_receiver)
+        known.users += 1
+        try:
+            if not await self._taken(known):
+                yield False
+                return
+            number = self._number = self._number + 1
+            known.began[number] = time.monotonic()
+            try:
+                yield True
+            finally:
+                del known.began[number]
+                known.free.release()
+        finally:
+            known.users -= 1
+            if not known.users:
+                self._receivers.pop(receiver, None)
+
+    async def _taken(self, known: _Receiver) -> bool:
+        if not known.free.locked():
+            await known.free.acquire()
+            return True
+        if known.began and time.monotonic() - next(iter(known.began.values())) > self._slow_seconds:
+            return False
+        try:
+            async with asyncio.timeout(self._slow_seconds):
+                await known.free.acquire()
+        except TimeoutError:
+            return False
+        return True
