@@ -76,7 +76,8 @@ async def test_no_signature_is_refused_by_receivers_with_caches_while_keys_rotat
         write_fields(tmp_path, DOMAIN, {"secure": True, "keys": {}, "ttl": 2})
         rotators = [
             Rotator(
-                domain=DOMAIN, store=RingStore(emulated.aws, secret), world=World(address, 2), algorithm=Algorithm.ED25519,  # noqa: E501
+                domain=DOMAIN, store=RingStore(emulated.aws, secret), world=World(address, 2),
+                algorithm=Algorithm.ED25519,
                 writer=DynamicUpdate(address, "us", TSIG, ttl_seconds=2, timeout_seconds=2), clock=time.time,
                 timing=Timing(rotate_seconds=SECONDS, settle_seconds=1, keep_seconds=5), look_seconds=0.2,
             )
