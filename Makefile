@@ -7,7 +7,7 @@ UV     := 0.13.9
 FRONT  := services/session/frontend
 PAGE   := services/session/static/.vite/manifest.json
 
-.PHONY: setup demo demo-browser page page-where-node-is test check bench lock docs-reference clean
+.PHONY: setup demo demo-browser page page-where-node-is test check bench fuzz lock docs-reference clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -55,11 +55,14 @@ check: setup ## types, lint, format, import rules, generated documents
 bench: setup ## own time of a verification, embedded and on real parts
 	@$(BIN)/python -m bench.loop
 
+fuzz: setup ## throw broken requests at the front door: MINUTES=10, or COUNT=200000
+	@$(BIN)/python -m bench.fuzz $(if $(COUNT),--count $(COUNT),--minutes $(or $(MINUTES),1))
+
 lock: setup ## resolve requirements.lock again, within pyproject.toml's bounds
 	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate --upgrade --output-file requirements.lock
 
-docs-reference: setup ## write the generated documents (schemas, AsyncAPI, settings)
+docs-reference: setup ## write the generated documents (schemas, AsyncAPI, OpenAPI, settings)
 	@$(BIN)/python -m cli.reference
 
 clean: ## remove the environment and what runs have left

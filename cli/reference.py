@@ -19,6 +19,7 @@ from cli.settings_known import settings_models
 from services.inbox.endpoint_map import EndpointFile
 from services.inbox.manifest import Manifest
 from shared.events import EVENTS
+from shared.service import VERSION
 from shared.settings import PREFIX, Settings, load
 
 DOCUMENTS: Final = Path(__file__).parents[1] / "docs"
@@ -51,6 +52,8 @@ def documents() -> Iterator[tuple[str, str]]:
         yield f"{name}.schema.json", _json({"$schema": _SCHEMA_DIALECT, **model.model_json_schema()})
     for service in SERVICES:
         yield f"asyncapi/{service}.json", _json(asyncapi(service))
+    # Found by name, as the services are: the command imports none of them.
+    yield "openapi/inbox.json", _json(importlib.import_module("services.inbox.openapi").openapi(VERSION))
     yield "settings.md", settings_document()
 
 
@@ -110,7 +113,7 @@ def differences(folder: Path) -> list[str]:
             found.append(f"{path}: differs")
     found += [
         f"{path}: belongs to nothing that is there now"
-        for kind in ("schemas", "asyncapi")
+        for kind in ("schemas", "asyncapi", "openapi")
         for path in sorted((folder / kind).glob("*.json"))
         if f"{kind}/{path.name}" not in wanted
     ]

@@ -23,6 +23,7 @@ _MANY_HEADERS: Final = (b"host", b"content-length", b"transfer-encoding", b"expe
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 # What a chunked body may have in framing beside its content: a sender of one-byte chunks gets no further.
 _FRAMING_BYTES: Final = 4096
+_MOST_CHUNKS: Final = 1024
 _LARGEST_LENGTH_DIGITS: Final = 18
 
 
@@ -105,7 +106,7 @@ class Connection(asyncio.Protocol):
     """One connection. ``deadline`` is when ``expire`` is due, in the loop's time; the server looks at it."""
 
     __slots__ = (
-        "_answering", "_body", "_body_bytes", "_closing", "_discard", "_eof", "_forwarded", "_framed",
+        "_answering", "_body", "_body_bytes", "_chunks", "_closing", "_discard", "_eof", "_forwarded", "_framed",
         "_head", "_head_bytes", "_headers", "_host", "_parser", "_path", "_paused", "_phase", "_queue",
         "_reserved", "_seen", "_stopped_reading", "_transport", "_unread", "_wire_bytes", "deadline", "peer",
     )  # fmt: skip
@@ -138,6 +139,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._wire_bytes = 0
+        self._chunks = 0
         self._discard: Answer | None = None
         self._framed = False
 
@@ -214,7 +216,11 @@ class Connection(asyncio.Protocol):
             self._head_bytes += received
             if self._head_bytes > limits.largest_head_bytes:
                 self._end(problem(Reason.HEAD))
-        elif self._phase is _Phase.BODY and self._wire_bytes > 2 * limits.largest_body_bytes + _FRAMING_BYTES:
+        elif (
+            self._framed
+            and self._phase is _Phase.BODY
+            and self._wire_bytes > 2 * limits.largest_body_bytes + _FRAMING_BYTES
+        ):
             self._end(problem(Reason.TOO_LARGE))
 
     # -- from the parser -----------------------------------------------------------------------------------------
@@ -273,6 +279,12 @@ class Connection(asyncio.Protocol):
             self._transport.write(_CONTINUE)
         if self._answering is None:
             self.deadline = self._host.loop.time() + self._host.limits.body_seconds
+
+    def on_chunk_header(self) -> None:
+        """One chunk begins."""
+        self._chunks += 1
+        if self._chunks > _MOST_CHUNKS:
+            self._stop(problem(Reason.TOO_LARGE, "the message comes in too many chunks"))
 
     def on_body(self, part: bytes) -> None:
         """A part of the body."""
@@ -421,6 +433,11 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     # -- from the server -----------------------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether a whole request is not answered yet."""
+        return self._answering is not None or bool(self._queue)
 
     def expire(self) -> None:
         """End a connection whose deadline has passed: its peer is too slow, or has nothing to say."""

@@ -1,0 +1,120 @@
+"""The front door as an OpenAPI 3.1 document, made from the same tables that it answers by."""
+
+from typing import Any, Final
+
+from services.inbox.domain import STATUS, Reason
+
+_RETRIED: Final = frozenset({429, 503})
+_MEANING: Final = {
+    400: "No HTTP/1.1 that is understood here, or one that two servers might read differently.",
+    401: "Discarded: not proven to be from its sender (protocol, section 3).",
+    404: "There is one path.",
+    405: "There is one method.",
+    408: "The request did not come in time.",
+    413: "The message is too large.",
+    415: "A message is sent without content encoding.",
+    417: "No other expectation than 100-continue is met.",
+    422: "Discarded: no message that this domain takes (protocol, section 3).",
+    429: "Too fast. `Retry-After` says when to come back.",
+    431: "The headers are too large or too many.",
+    500: "A bug here. Nothing is stored; send the message again.",
+    503: "Cannot say now. Nothing is stored, as far as is known; send the message again after `Retry-After`.",
+}
+
+
+def openapi(version: str) -> dict[str, Any]:
+    """Return the document."""
+    answers: dict[str, Any] = {
+        "200": {
+            "description": "Stored in every in-sync replica, or a copy of a message that is.",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        }
+    }
+    for status in sorted(set(STATUS.values())):
+        answers[str(status)] = _refusal(status)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "facescan inbox",
+            "version": version,
+            "description": "Takes signed messages of the NLWeb and PollyWeb generations.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "paths": {
+            "/inbox": {
+                "post": {
+                    "operationId": "postMessage",
+                    "summary": "Deliver one signed message",
+                    "security": [],
+                    "requestBody": {
+                        "required": True,
+                        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Message"}}},
+                    },
+                    "responses": answers,
+                }
+            }
+        },
+        "components": {"schemas": {"Message": _message(), "Problem": _problem()}},
+    }
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    reasons = sorted(reason.value for reason, found in STATUS.items() if found == status)
+    schema = {
+        "allOf": [
+            {"$ref": "#/components/schemas/Problem"},
+            {"properties": {"status": {"const": status}, "reason": {"enum": reasons}}},
+        ]
+    }
+    refusal: dict[str, Any] = {
+        "description": _MEANING[status],
+        "content": {"application/problem+json": {"schema": schema}},
+    }
+    if status in _RETRIED:
+        refusal["headers"] = {
+            "Retry-After": {"required": True, "description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
+        }
+    return refusal
+
+
+def _problem() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": "RFC 9457; `reason` is a stable code, and the label of `facescan_inbox_answered_total`.",
+        "required": ["status", "title", "reason", "detail"],
+        "properties": {
+            "status": {"type": "integer"},
+            "title": {"type": "string"},
+            "reason": {"type": "string", "enum": sorted(reason.value for reason in Reason)},
+            "detail": {"type": "string", "description": "For people; may change."},
+        },
+    }
+
+
+def _message() -> dict[str, Any]:
+    text = {"type": "string"}
+    return {
+        "type": "object",
+        "required": ["Header", "Body"],
+        "properties": {
+            "\N{HANDSHAKE}": {"description": "Generation NLWeb.", "const": "nlweb.org/MSG:1.0"},
+            "Header": {
+                "type": "object",
+                "required": ["From", "To", "Correlation", "Timestamp", "Subject"],
+                "properties": {
+                    "From": text | {"description": "The sender's domain."},
+                    "To": text | {"description": "This domain."},
+                    "Correlation": text | {"format": "uuid"},
+                    "Timestamp": text | {"format": "date-time", "description": "UTC, ending in Z."},
+                    "Subject": text | {"pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}@[A-Za-z][A-Za-z0-9_-]{0,63}$"},
+                    "DKIM": text | {"description": "The key's selector, generation NLWeb."},
+                    "Selector": text | {"description": "The key's selector, generation PollyWeb."},
+                    "Schema": {"description": "Generation PollyWeb.", "const": "pollyweb.org/MSG:1.0"},
+                },
+            },
+            "Body": {"type": "object"},
+            "Hash": text | {"pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the canonical form, in hex."},
+            "Signature": text | {"contentEncoding": "base64"},
+        },
+    }
