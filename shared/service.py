@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Protocol, TypeVar
 
 import prometheus_client
@@ -38,6 +39,8 @@ STUCK_SECONDS = 120.0
 # A partition that was not fetched for so long while the broker answers: the client is wedged (aiokafka #1154).
 WEDGED_SECONDS = 90.0
 _MAX_RECORDS = 500
+# One look for records: it ends at the first that comes; errors of the group are seen between two.
+_LOOK_MILLISECONDS = 1000
 # The collector needs a tenth of a second: not while others wait for the service to be ready.
 _SETTLE_AFTER_SECONDS = 0.5
 # glibc's malloc.h.
@@ -166,8 +169,6 @@ class Service:
         subscriber = self.broker.subscriber(
             *reader.topics,
             batch=True,
-            max_records=_MAX_RECORDS,
-            batch_timeout_ms=self.settings.kafka_poll_milliseconds,
             listener=reader.listener,
             parser=parse,
             decoder=decode,
@@ -176,6 +177,7 @@ class Service:
             **consumer_options(self.settings, reader.group, patient=reader.patient),
         )
         subscriber(take)
+        subscriber.get_msg = _next_fetch  # type: ignore[method-assign] # see there
         self._readers.append((reader, subscriber))
 
     def writes(self, *events: type[EventData]) -> None:
@@ -378,6 +380,16 @@ def _settle_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+async def _next_fetch(consumer: Any) -> tuple[Any, ...]:
+    """Return the records of the next fetch as soon as there are any.
+
+    The framework's own look for records ends after some milliseconds and then sleeps for as long without looking: that
+    costs an idle service its CPU, and a record on its way the sleep.
+    """
+    fetched = await consumer.getmany(timeout_ms=_LOOK_MILLISECONDS, max_records=_MAX_RECORDS)
+    return tuple(chain.from_iterable(fetched.values()))
 
 
 class _NoConsumer:

@@ -56,9 +56,6 @@ class KafkaSettings(_FromEnvironment):
     kafka_linger_milliseconds: int = Field(
         default=0, ge=0, le=100, description="How long a record may wait for others to travel with."
     )
-    kafka_poll_milliseconds: int = Field(
-        default=5, ge=1, le=1000, description="How long one look for new records lasts; bounds what an idle hop adds."
-    )
     kafka_session_timeout_seconds: float = Field(
         default=45.0, ge=1, le=300, description="After this silence the group gives a process's partitions away."
     )

@@ -45,7 +45,6 @@ def service_settings(bootstrap: str, session_timeout_seconds: float = 10.0) -> S
         domain="identity.example",
         kafka_bootstrap=bootstrap,
         kafka_fetch_max_wait_milliseconds=20,
-        kafka_poll_milliseconds=20,
         kafka_session_timeout_seconds=session_timeout_seconds,
     )
 
