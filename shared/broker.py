@@ -35,6 +35,9 @@ LARGEST_RECORD_BYTES: Final = 1_000_000
 # An idempotent producer that lost its sequence can never publish again: the process must end and start anew.
 _FATAL: Final = (OutOfOrderSequenceNumber, UnknownProducerId, ProducerFenced, IllegalOperation)
 
+# One look for records: it ends at the first that comes; errors of the group are seen between two.
+LOOK_MILLISECONDS: Final = 1000
+
 _PATIENT_MILLISECONDS: Final = 100
 _FLUSH_SECONDS: Final = 5.0
 

@@ -22,7 +22,7 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.specification import AsyncAPI
 
 from shared import telemetry
-from shared.broker import Publisher, consumer_options
+from shared.broker import LOOK_MILLISECONDS, Publisher, consumer_options
 from shared.errors import ConfigurationError, UnavailableError
 from shared.events import EventData
 from shared.http_server import HttpServer
@@ -39,8 +39,6 @@ STUCK_SECONDS = 120.0
 # A partition that was not fetched for so long while the broker answers: the client is wedged (aiokafka #1154).
 WEDGED_SECONDS = 90.0
 _MAX_RECORDS = 500
-# One look for records: it ends at the first that comes; errors of the group are seen between two.
-_LOOK_MILLISECONDS = 1000
 # The collector needs a tenth of a second: not while others wait for the service to be ready.
 _SETTLE_AFTER_SECONDS = 0.5
 # glibc's malloc.h.
@@ -177,7 +175,7 @@ class Service:
             **consumer_options(self.settings, reader.group, patient=reader.patient),
         )
         subscriber(take)
-        subscriber.get_msg = _next_fetch  # type: ignore[method-assign] # see there
+        subscriber.get_msg = _next_fetch  # see there
         self._readers.append((reader, subscriber))
 
     def writes(self, *events: type[EventData]) -> None:
@@ -388,7 +386,7 @@ async def _next_fetch(consumer: Any) -> tuple[Any, ...]:
     The framework's own look for records ends after some milliseconds and then sleeps for as long without looking: that
     costs an idle service its CPU, and a record on its way the sleep.
     """
-    fetched = await consumer.getmany(timeout_ms=_LOOK_MILLISECONDS, max_records=_MAX_RECORDS)
+    fetched = await consumer.getmany(timeout_ms=LOOK_MILLISECONDS, max_records=_MAX_RECORDS)
     return tuple(chain.from_iterable(fetched.values()))
 
 

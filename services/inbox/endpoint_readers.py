@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from services.inbox.endpoint_delivery import Discarded, HttpDelivery, TopicDelivery
 from services.inbox.endpoint_map import EndpointMap, HttpEndpoint, SyncEndpoint, TopicEndpoint
-from shared.broker import Publisher, consumer_options
+from shared.broker import LOOK_MILLISECONDS, Publisher, consumer_options
 from shared.consuming import Consuming, event_decoder
 from shared.events import EndpointRequested
 from shared.settings import Settings
@@ -114,7 +114,7 @@ class EndpointReader:
                 await asyncio.sleep(_FULL_SECONDS)
             try:
                 fetched = await consumer.getmany(
-                    timeout_ms=0 if held else self._settings.kafka_poll_milliseconds, max_records=free or 1
+                    timeout_ms=0 if held else LOOK_MILLISECONDS, max_records=free or 1
                 )
             except KafkaError as error:
                 log.warning("fetch waits", extra={"group": self._consuming.group, "why": type(error).__name__})
