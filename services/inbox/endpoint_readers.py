@@ -113,9 +113,7 @@ class EndpointReader:
             if held:
                 await asyncio.sleep(_FULL_SECONDS)
             try:
-                fetched = await consumer.getmany(
-                    timeout_ms=0 if held else LOOK_MILLISECONDS, max_records=free or 1
-                )
+                fetched = await consumer.getmany(timeout_ms=0 if held else LOOK_MILLISECONDS, max_records=free or 1)
             except KafkaError as error:
                 log.warning("fetch waits", extra={"group": self._consuming.group, "why": type(error).__name__})
                 await asyncio.sleep(_AGAIN_SECONDS)
