@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from services.inbox.resolver import Answer, CachingResolver, KeyAnswer
 
 from services.inbox.domain import Reason, RefusedError
 from services.inbox.endpoint_map import Route
@@ -17,7 +18,6 @@ from services.inbox.http_connection import Connection
 from services.inbox.http_server import DoorServer
 from services.inbox.intake import Intake
 from services.inbox.opener import Opener
-from services.inbox.resolver import Answer, CachingResolver, KeyAnswer
 from services.inbox.settings import InboxSettings
 from shared.broker import Publisher, RecordHeader
 from shared.clock import now_utc
