@@ -23,6 +23,7 @@ from shared.broker import Publisher, RecordHeader
 from shared.clock import now_utc
 from shared.envelope import Envelope
 from shared.keys import key_record
+from shared.resolver import Answer, CachingResolver, KeyAnswer
 from shared.settings import KafkaSettings
 
 DOMAIN = "id.example"

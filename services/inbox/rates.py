@@ -3,7 +3,7 @@
 A table with an entry for each key would grow with the number of strangers, and one that throws entries away would let
 somebody with many keys throw out his own spent bucket. Here every key has two places in an array of fixed size, chosen
 by a keyed hash that nobody outside can know; it is over its rate only when both places are. Two keys that share one
-place do not slow each other down, and nothing that anybody sends makes memory grow. See ADR 10.
+place do not slow each other down, and nothing that anybody sends makes memory grow. See ADR 12.
 """
 
 import hashlib
