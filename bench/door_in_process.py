@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from services.inbox.resolver import Answer, CachingResolver, KeyAnswer
 
 from services.inbox.domain import Reason, RefusedError
 from services.inbox.endpoint_map import Route
