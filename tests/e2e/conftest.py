@@ -55,3 +55,11 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with ExitStack() as open_parts:
         settings = {"FACESCAN_VERIFICATION_SECONDS": str(VERIFICATION_SECONDS)}
         yield start_system(tmp_path_factory.mktemp(request.param), open_parts, kafka=kafka, settings=settings)
+
+
+@pytest.fixture(scope="session")
+def page_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One system for all tests of the scan page: embedded, with time for slow machines and short attempts."""
+    settings = {"FACESCAN_VERIFICATION_SECONDS": "90", "FACESCAN_ATTEMPT_SECONDS": "23"}
+    with ExitStack() as open_parts:
+        yield start_system(tmp_path_factory.mktemp("page"), open_parts, kafka=None, settings=settings)

@@ -1,51 +1,17 @@
 """The real page and component, a fake camera, the whole system: each way ends in the right screen and answer."""
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, Playwright
 
-from tests.e2e.conftest import Running, start_system
-from tests.e2e.scanning import Person, agree, asked, filming, launch, screen, start
+from services.session.page_files import BUILT
+from tests.e2e.scan_page_fixtures import browser, person, playwright
+from tests.e2e.scanning import Person, agree, filming, launch, screen, start
 from tests.unit.emulators.clients import side_door
 
-ATTEMPT_SECONDS = 9
-VERIFICATION_SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One system on the embedded broker, with time for slow machines and short attempts."""
-    settings = {
-        "FACESCAN_VERIFICATION_SECONDS": str(VERIFICATION_SECONDS),
-        "FACESCAN_ATTEMPT_SECONDS": str(ATTEMPT_SECONDS + 20),
-    }
-    with ExitStack() as open_parts:
-        yield start_system(tmp_path_factory.mktemp("page"), open_parts, kafka=None, settings=settings)
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    with sync_playwright() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def browser(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    started = launch(playwright, tmp_path_factory.mktemp("film"))
-    yield started
-    started.close()
-
-
-@pytest.fixture
-def person(running: Running) -> Iterator[Person]:
-    """Somebody asked for; fails the test for errors, broken policies and requests to other hosts."""
-    one = asked(running)
-    yield one
-    assert not one.problems, one.problems
+__all__ = ["browser", "person", "playwright"]
 
 
 @pytest.mark.parametrize("lights", [True, False], ids=["light challenge", "without lights"])
@@ -226,6 +192,46 @@ def test_going_offline_in_the_middle_ends_the_try_and_the_page_goes_on_when_onli
         page.click("button.primary")
         screen(page, "done", 25)
     assert person.answer() == "SUCCESS"
+
+
+def test_with_no_face_until_the_page_s_own_deadline_the_try_is_over_and_then_the_time(
+    person: Person, playwright: Playwright, tmp_path: Path
+) -> None:
+    """The component reports nothing then; a black picture has no face in it."""
+    browser = launch(playwright, tmp_path, brightness=0)
+    with person.page(browser) as page:
+        start(page, person.url)
+        page.wait_for_selector(".liveness-detector video", timeout=15_000)
+        screen(page, "not_done", 40)
+        page.click("button.secondary")
+        screen(page, "declined")
+    browser.close()
+    assert person.answer() == "FAILURE"
+
+
+def test_the_whole_check_can_be_done_by_keyboard_alone(person: Person, browser: Browser) -> None:
+    person.before_camera()
+    with person.page(browser) as page:
+        page.goto(person.url)
+        screen(page, "welcome")
+        for name, presses in (("welcome", ["Tab", "Enter"]), ("ready", ["Tab", "Space", "Tab", "Enter"])):
+            screen(page, name)
+            assert page.evaluate("document.activeElement.tagName") in ("H1", "BODY")
+            for key in presses:
+                page.keyboard.press(key)
+                if key == "Tab":
+                    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+                    assert outline == "solid", "the focus must be seen"
+        screen(page, "done", 25)
+    assert person.answer() == "SUCCESS"
+
+
+def test_the_program_weighs_less_than_450_kilobytes_compressed() -> None:
+    """Everything that is loaded for a check, with one language, before the component's model and WebAssembly."""
+    files = [file for file in (BUILT / "assets").glob("*.gz") if file.name.split(".")[-2] in ("js", "css")]
+    other_languages = ("de-", "es-", "fr-", "pt-", "ar-")
+    weight = sum(file.stat().st_size for file in files if not file.name.startswith(other_languages))
+    assert 100_000 < weight <= 450_000, weight
 
 
 def _sessions(person: Person) -> int:
