@@ -206,7 +206,8 @@ def _kill_inbox(doors: list[ServiceProcess], index: int, folder: Path) -> float:
     old.process.send_signal(signal.SIGKILL)
     old.process.wait(10)
     began = time.monotonic()
-    doors[index] = ServiceProcess("inbox", old.environment, folder).wait_ready()
+    doors[index] = ServiceProcess("inbox", old.environment, folder)  # before it is ready: it must end with the test
+    doors[index].wait_ready()
     return time.monotonic() - began
 
 
