@@ -13,6 +13,7 @@ from cli.commands import Commands
         "up": ("cli.up:up", "Run the embedded system until interrupted."),
         "run": ("cli.run:run", "Run one service."),
         "enrol": ("cli.enrol:enrol", "Register a person's photo and wallet; print a locator."),
+        "wallet": ("cli.wallet:wallet", "Register or revoke the key of a wallet that signs messages."),
         "send": ("cli.send:send", "Sign a message and post it to an inbox."),
         "inbox": ("cli.inbox:inbox", "Say what the inbox would do with a message."),
         "publish": ("cli.publish:publish", "Publish an event on Kafka."),

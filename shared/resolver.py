@@ -1,6 +1,5 @@
 """Keys over DNSSEC: asks a validating resolver on this machine and believes its AD bit (RFC 4035 §3.2.3)."""
 
-import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
@@ -16,7 +15,8 @@ import dns.rdatatype
 
 # RFC 9715: what fits a UDP answer without fragments.
 _UDP_BYTES: Final = 1232
-_NEGATIVE_SECONDS: Final = 30.0
+# No answer says for how long it is bogus; its owner is mending it, one hopes.
+_BOGUS_SECONDS: Final = 5.0
 
 
 class Answer(StrEnum):
@@ -63,7 +63,7 @@ class ValidatingResolver:
             )  # fmt: skip
         except dns.exception.DNSException:
             # No such name can exist (RFC 1035 §2.3.4): a long sender with a long selector.
-            return KeyAnswer(Answer.ABSENT, keep_seconds=_NEGATIVE_SECONDS)
+            return KeyAnswer(Answer.ABSENT, keep_seconds=_BOGUS_SECONDS)
         try:
             response, _ = await dns.asyncquery.udp_with_fallback(
                 query, self._address, timeout=self._timeout_seconds, port=self._port
@@ -74,69 +74,40 @@ class ValidatingResolver:
 
 
 def _read(response: dns.message.Message) -> KeyAnswer:
-    secure = bool(response.flags & dns.flags.AD)
     match response.rcode():
         case dns.rcode.NOERROR:
-            pass
+            return _read_chain(response)
         case dns.rcode.NXDOMAIN:
-            return KeyAnswer(Answer.ABSENT, keep_seconds=_NEGATIVE_SECONDS)
+            return KeyAnswer(Answer.ABSENT, keep_seconds=_negative_seconds(response))
         case dns.rcode.SERVFAIL if any(_says_bogus(option) for option in response.options):
-            return KeyAnswer(Answer.BOGUS, keep_seconds=_NEGATIVE_SECONDS)
+            return KeyAnswer(Answer.BOGUS, keep_seconds=_BOGUS_SECONDS)
         case _:
             return KeyAnswer(Answer.UNDECIDED)
-    found = [rrset for rrset in response.answer if rrset.rdtype == dns.rdatatype.TXT]
-    if not found:
-        return KeyAnswer(Answer.ABSENT, keep_seconds=_NEGATIVE_SECONDS)
-    keep_seconds = float(min(rrset.ttl for rrset in response.answer))
-    if not secure:
-        return KeyAnswer(Answer.INSECURE, keep_seconds=keep_seconds)
+
+
+def _read_chain(response: dns.message.Message) -> KeyAnswer:
+    try:
+        # Follows aliases from the name that was asked for; records of any other name are not looked at.
+        chain = response.resolve_chaining()  # type: ignore[attr-defined] # a response to a query is a QueryMessage
+    except dns.exception.DNSException:
+        return KeyAnswer(Answer.UNDECIDED)
+    if chain.answer is None:
+        return KeyAnswer(Answer.ABSENT, keep_seconds=_negative_seconds(response))
+    if not response.flags & dns.flags.AD:
+        return KeyAnswer(Answer.INSECURE, keep_seconds=float(chain.minimum_ttl))
     # One record may be split into several strings, which are joined without spaces (RFC 6376 §3.6.2.2).
-    records = tuple(b"".join(data.strings).decode("utf-8", "replace") for rrset in found for data in rrset)
-    return KeyAnswer(Answer.SECURE, records, keep_seconds)
+    records = tuple(b"".join(data.strings).decode("utf-8", "replace") for data in chain.answer)
+    return KeyAnswer(Answer.SECURE, records, float(chain.minimum_ttl))
+
+
+def _negative_seconds(response: dns.message.Message) -> float:
+    """For how long an absence holds: the lesser of the SOA's own time to live and its minimum (RFC 2308 §5)."""
+    for rrset in response.authority:
+        if rrset.rdtype == dns.rdatatype.SOA:
+            return float(min(rrset.ttl, rrset[0].minimum))
+    return 0.0
 
 
 def _says_bogus(option: dns.edns.Option) -> bool:
     # RFC 8914 §4: 6 to 12 tell of failed DNSSEC validation.
     return isinstance(option, dns.edns.EDEOption) and option.code in range(6, 13)
-
-
-class CachingResolver:
-    """Keeps answers for their time to live, within bounds, and asks once at a time for a name.
-
-    ``fresh=True`` goes past what is kept, for a signature that fails: the key may have changed under its name. It does
-    so once in ``fresh_seconds`` for a name, so that forged messages cannot make it ask without end.
-    """
-
-    def __init__(
-        self, inner: Resolver, *, most_names: int = 10_000, longest_seconds: float = 3600.0, fresh_seconds: float = 5.0
-    ) -> None:
-        self._inner = inner
-        self._most_names = most_names
-        self._longest_seconds = longest_seconds
-        self._fresh_seconds = fresh_seconds
-        self._kept: dict[str, tuple[float, float, KeyAnswer]] = {}
-        self._asking: dict[str, asyncio.Task[KeyAnswer]] = {}
-
-    async def look_up(self, name: str, *, fresh: bool = False) -> KeyAnswer:
-        """See Resolver."""
-        now = asyncio.get_running_loop().time()
-        kept = self._kept.get(name)
-        if kept is not None:
-            asked_at, until, answer = kept
-            if (now < until and not fresh) or (fresh and now < asked_at + self._fresh_seconds):
-                return answer
-        asking = self._asking.get(name)
-        if asking is None:
-            asking = self._asking[name] = asyncio.create_task(self._ask(name))
-            asking.add_done_callback(lambda _: self._asking.pop(name, None))
-        return await asyncio.shield(asking)
-
-    async def _ask(self, name: str) -> KeyAnswer:
-        answer = await self._inner.look_up(name)
-        if answer.answer is not Answer.UNDECIDED:
-            now = asyncio.get_running_loop().time()
-            while len(self._kept) >= self._most_names:
-                self._kept.pop(next(iter(self._kept)))  # the one that was learnt first
-            self._kept.pop(name, None)
-            self._kept[name] = (now, now + min(answer.keep_seconds, self._longest_seconds), answer)
-        return answer

@@ -21,6 +21,7 @@ class TableSpec:
 
 
 CLAIMS: Final = TableSpec("claims", "message", expires_by="expires_at")
+REGISTERED_KEYS: Final = TableSpec("registered-keys", "owner")
 LOCATORS: Final = TableSpec("locators", "locator")
 PERSONS: Final = TableSpec("persons", "person")
 VERIFICATIONS: Final = TableSpec("verifications", "verification_id", expires_by="forget_at")
@@ -28,7 +29,7 @@ ATTEMPTS: Final = TableSpec("attempts", "verification_id", sort_key="attempt", s
 VERDICTS: Final = TableSpec("verdicts", "provider_session_id", expires_by="forget_at")
 DEAD_LETTERS: Final = TableSpec("dead-letters", "place", expires_by="forget_at")
 
-TABLES: Final = (DEAD_LETTERS, CLAIMS, LOCATORS, PERSONS, VERIFICATIONS, ATTEMPTS, VERDICTS)
+TABLES: Final = (DEAD_LETTERS, CLAIMS, REGISTERED_KEYS, LOCATORS, PERSONS, VERIFICATIONS, ATTEMPTS, VERDICTS)
 
 # Evidence is deleted by the verdict itself as soon as it has decided; the bucket's rule catches what a crash left.
 EVIDENCE_PREFIX: Final = "evidence/"

@@ -8,9 +8,11 @@ from services.inbox.endpoint_reload import DEFAULT_FILE, CurrentMap
 from services.inbox.feedback import Feedback
 from services.inbox.front import front_door
 from services.inbox.intake import Intake
+from services.inbox.key_cache import KeyCache
 from services.inbox.manifest import Manifest, OwnManifest, default_manifest, read_manifest
 from services.inbox.manifests import Manifests
 from services.inbox.opener import Opener
+from services.inbox.registered import RegisteredKeyResolver
 from services.inbox.router import Router, decode_accepted
 from services.inbox.settings import InboxSettings
 from services.inbox.synchronous import Synchronous
@@ -18,23 +20,26 @@ from shared.clock import now_utc
 from shared.consuming import Consuming
 from shared.events import INBOX_ACCEPTED_TOPIC, EndpointRequested, PostRequested, VerificationRequested
 from shared.outbound import OutboundClient
-from shared.resolver import CachingResolver, ValidatingResolver
+from shared.registered_keys import RegisteredKeys
+from shared.resolver import ValidatingResolver
 from shared.service import Service
-from shared.tables import CLAIMS
+from shared.tables import CLAIMS, REGISTERED_KEYS
 
 SETTINGS = InboxSettings
 
 
 def build(settings: InboxSettings) -> Service:
     """Put the inbox together: the door before the log, the router behind it."""
-    service = Service("inbox", settings, tables=[CLAIMS])
-    resolver = CachingResolver(ValidatingResolver(settings.dns_resolver, settings.dns_timeout_seconds))
+    service = Service("inbox", settings, tables=[CLAIMS, REGISTERED_KEYS])
+    keys = KeyCache(ValidatingResolver(settings.dns_resolver, settings.dns_timeout_seconds))
+    registered = KeyCache(RegisteredKeyResolver(RegisteredKeys(service.tables)), source="registered")
     endpoints = CurrentMap(settings.endpoint_map or DEFAULT_FILE)
     opener = Opener(
         domain=settings.domain,
         window_seconds=settings.window_seconds,
         subjects=endpoints,
-        resolver=resolver,
+        keys=keys,
+        registered=registered,
         clock=now_utc,
     )
     manifests = Manifests(OutboundClient, clock=now_utc)

@@ -8,15 +8,16 @@ from services.inbox.domain import STATUS, Reason, RefusedError, sender_kind
 from services.inbox.endpoint_map import MANIFEST_SUBJECT, HttpEndpoint, Route, TopicEndpoint
 from services.inbox.endpoint_reload import DEFAULT_FILE, CurrentMap
 from services.inbox.json_bounds import JsonBounds, beyond
+from services.inbox.key_cache import KeyCache
 from services.inbox.opener import Opener
 from services.inbox.settings import InboxSettings
 from shared.clock import now_utc
 from shared.envelope import Envelope, parse
-from shared.resolver import CachingResolver, ValidatingResolver
+from shared.resolver import ValidatingResolver
 
 # The steps of reading, in the order of the checks, by the reasons that end them.
 _READING: Final[Sequence[tuple[str, frozenset[Reason]]]] = (
-    ("schema", frozenset({Reason.NOT_JSON, Reason.VERSION, Reason.SCHEMA})),
+    ("schema", frozenset({Reason.NOT_JSON, Reason.DUPLICATE_NAME, Reason.VERSION, Reason.SCHEMA})),
     ("receiver", frozenset({Reason.RECEIVER})),
     ("window", frozenset({Reason.WINDOW})),
     ("subject", frozenset({Reason.SUBJECT})),
@@ -56,7 +57,8 @@ async def explain_message(data: bytes, settings: InboxSettings, *, offline: bool
         domain=settings.domain,
         window_seconds=settings.window_seconds,
         subjects=endpoints,
-        resolver=CachingResolver(ValidatingResolver(settings.dns_resolver, settings.dns_timeout_seconds)),
+        keys=KeyCache(ValidatingResolver(settings.dns_resolver, settings.dns_timeout_seconds)),
+        registered=None,
         clock=now_utc,
     )
     steps = [_bounds(data, settings)]

@@ -1,6 +1,6 @@
 """The opener: is this message what it says it is, and from whom it says? (protocol §1, §2, §3)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -14,14 +14,14 @@ from services.inbox.domain import (
     check_addressing,
     sender_kind,
 )
+from services.inbox.key_cache import KeyCache, KnownKeys
 from shared.envelope import Envelope, EnvelopeError, key_name, parse
-from shared.keys import KeyRecordError, PublicKey, parse_key_record
-from shared.resolver import Answer, CachingResolver, KeyAnswer
+from shared.resolver import Answer
 
 _UNUSABLE: Final = {
     Answer.INSECURE: (Reason.INSECURE, "the sender's domain is not signed with DNSSEC"),
     Answer.BOGUS: (Reason.BOGUS, "the sender's key record fails DNSSEC validation"),
-    Answer.ABSENT: (Reason.KEY_ABSENT, "no key record at the sender's selector"),
+    Answer.ABSENT: (Reason.KEY_ABSENT, "no key of the sender's is published or registered"),
     Answer.UNDECIDED: (Reason.UNDECIDED, "the sender's key cannot be looked up now"),
 }
 
@@ -35,13 +35,15 @@ class Opener:
         domain: str,
         window_seconds: float,
         subjects: Subjects,
-        resolver: CachingResolver,
+        keys: KeyCache,
+        registered: KeyCache | None,
         clock: Callable[[], datetime],
     ) -> None:
         self._domain = domain
         self._window_seconds = window_seconds
         self._subjects = subjects
-        self._resolver = resolver
+        self._keys = keys
+        self._registered = registered
         self._clock = clock
 
     def read(self, data: bytes) -> Envelope:
@@ -68,21 +70,32 @@ class Opener:
         return envelope
 
     async def authenticate(self, envelope: Envelope) -> None:
-        """Check that the sender made this message, by its key. Raises RefusedError. May ask the resolver."""
-        if _unsigned(envelope):
-            return
-        name = key_name(envelope.generation, envelope.selector or "", envelope.sender)
-        answer = await self._resolver.look_up(name)
+        """Check that the sender made this message, by its key. Raises RefusedError. May look the key up.
+
+        A domain's key is in DNS, a wallet's is registered, and who is Anonymous has none: nothing is believed of it.
+        """
+        match sender_kind(envelope):
+            case SenderKind.ANONYMOUS:
+                return
+            case SenderKind.WALLET:
+                if None in (envelope.signature, envelope.hash):
+                    raise RefusedError(Reason.UNSIGNED, "Hash and Signature are needed")
+                if self._registered is None:
+                    raise RefusedError(Reason.UNDECIDED, "registered keys are not looked up here")
+                cache, name = self._registered, envelope.sender
+            case SenderKind.DOMAIN:
+                cache = self._keys
+                name = key_name(envelope.generation, envelope.selector or "", envelope.sender).lower()
+        moment = cache.moment
+        known = await cache.find(name, envelope.sender)
         try:
-            _check_signature(envelope, answer)
+            _check_signature(envelope, known)
         except RefusedError as error:
-            if error.reason in (Reason.INSECURE, Reason.UNDECIDED):
+            # A key may be new, or have changed under its name: what was known before the message came refuses nothing.
+            if error.reason in (Reason.INSECURE, Reason.UNDECIDED) or known.look_up > moment:
                 raise
-            # The key may be new, or have changed under its selector, since it was looked up: look past the cache once.
-            fresh = await self._resolver.look_up(name, fresh=True)
-            if fresh is answer:
-                raise
-            _check_signature(envelope, fresh)
+            _check_signature(envelope, await cache.renew(name, envelope.sender, moment))
+        cache.prove(name)
 
 
 def _unsigned(envelope: Envelope) -> bool:
@@ -90,21 +103,10 @@ def _unsigned(envelope: Envelope) -> bool:
     return sender_kind(envelope) is SenderKind.ANONYMOUS and envelope.hash is None and envelope.signature is None
 
 
-def _check_signature(envelope: Envelope, answer: KeyAnswer) -> None:
-    if answer.answer is not Answer.SECURE:
-        raise RefusedError(*_UNUSABLE[answer.answer])
-    if not any(envelope.signed_by(key) for key in _keys(answer.records)):
+def _check_signature(envelope: Envelope, known: KnownKeys) -> None:
+    if known.answer is not Answer.SECURE:
+        raise RefusedError(*_UNUSABLE[known.answer])
+    if known.trouble is not None:
+        raise RefusedError(KEY_REASON[known.trouble.problem], f"key record: {known.trouble}") from known.trouble
+    if not any(envelope.signed_by(key) for key in known.keys):
         raise RefusedError(Reason.SIGNATURE, "Signature: not made with the sender's key")
-
-
-def _keys(records: Iterable[str]) -> list[PublicKey]:
-    """Return the usable keys among the records of one name; raises RefusedError for the first trouble when none is."""
-    keys, trouble = [], None
-    for record in records:
-        try:
-            keys.append(parse_key_record(record))
-        except KeyRecordError as error:
-            trouble = trouble or error
-    if not keys and trouble is not None:
-        raise RefusedError(KEY_REASON[trouble.problem], f"key record: {trouble}") from trouble
-    return keys

@@ -10,15 +10,17 @@ import orjson
 
 from emulators.envelopes import Generation, PrivateKey, public_key_txt, sign
 from emulators.world import make_key
-from services.inbox.domain import Reason, RefusedError
+from services.inbox.domain import Reason, RefusedError, Subjects
 from services.inbox.endpoint_map import Route
 from services.inbox.endpoint_reload import DEFAULT_FILE, CurrentMap
 from services.inbox.intake import Intake
+from services.inbox.key_cache import CacheBounds, KeyCache
+from services.inbox.look_up_budget import LookUpBudget
 from services.inbox.opener import Opener
 from shared.broker import Publisher
 from shared.envelope import Envelope
 from shared.events import utc_text
-from shared.resolver import Answer, CachingResolver, KeyAnswer
+from shared.resolver import Answer, KeyAnswer, Resolver
 
 DOMAIN = "identity.example"
 SENDER = "shop.example"
@@ -73,14 +75,29 @@ class ScriptedResolver:
         return self.answers.get(name, KeyAnswer(Answer.ABSENT, keep_seconds=30.0))
 
 
+def key_cache(resolver: Resolver, *, again_seconds: float = 0.0, burst: float = 10.0) -> KeyCache:
+    return KeyCache(
+        resolver,
+        bounds=CacheBounds(least_seconds=0.0, again_seconds=again_seconds),
+        budget=LookUpBudget(burst=burst, per_second=0.0),
+    )
+
+
 def opener(
-    resolver: ScriptedResolver, *, now: datetime = MOMENT, fresh_seconds: float = 0.0, window_seconds: float = 300.0
+    resolver: ScriptedResolver,
+    *,
+    now: datetime = MOMENT,
+    again_seconds: float = 0.0,
+    window_seconds: float = 300.0,
+    registered: Resolver | None = None,
+    subjects: Subjects = MAP,
 ) -> Opener:
     return Opener(
         domain=DOMAIN,
         window_seconds=window_seconds,
-        subjects=MAP,
-        resolver=CachingResolver(resolver, fresh_seconds=fresh_seconds),
+        subjects=subjects,
+        keys=key_cache(resolver, again_seconds=again_seconds),
+        registered=key_cache(registered or ScriptedResolver({})),
         clock=lambda: now,
     )
 

@@ -8,8 +8,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from emulators.envelopes import Generation, public_key_txt
 from emulators.world import make_key
-from services.inbox.domain import Reason, RefusedError
+from services.inbox.domain import Reason, RefusedError, SenderKind
 from services.inbox.opener import Opener
+from shared.envelope import Envelope
 from shared.resolver import Answer, KeyAnswer
 from tests.unit.services.inbox.messages import (
     KEY,
@@ -149,29 +150,97 @@ async def test_a_key_that_appears_after_it_was_found_absent_is_accepted() -> Non
     await opening.open(as_bytes(message()))
 
 
-async def test_forged_signatures_are_looked_up_freshly_only_once_within_the_bound() -> None:
+async def test_forged_signatures_cost_the_budget_s_look_ups_and_are_undecided_beyond_it() -> None:
     resolver = ScriptedResolver()
-    opening = opener(resolver, fresh_seconds=60.0)
+    opening = opener(resolver, again_seconds=60.0)
     await opening.open(as_bytes(message()))
-    for _ in range(20):
-        assert await reason(opening, as_bytes(message(key=OTHER_KEY))) is Reason.SIGNATURE
-    assert resolver.asked == [NAME]
+    reasons = [await reason(opening, as_bytes(message(key=OTHER_KEY))) for _ in range(20)]
+    # The first message took one of the ten look-ups.
+    assert reasons == [Reason.SIGNATURE] * 9 + [Reason.UNDECIDED] * 11
+    assert resolver.asked == [NAME] * 10
 
 
-async def test_forged_signatures_at_once_cause_one_fresh_look_up() -> None:
+async def test_a_forger_who_spends_the_budget_turns_no_rotation_into_a_refusal() -> None:
+    resolver = ScriptedResolver()
+    opening = opener(resolver)
+    await opening.open(as_bytes(message()))
+    for number in range(30):
+        await reason(opening, as_bytes(message(key=OTHER_KEY, selector=f"forged{number}x")))
+    assert len(resolver.asked) == 10
+    # The next selector in number, and another key under the same one, are found all the same.
+    resolver.answers[f"pw2._domainkey.{SENDER}"] = secure(public_key_txt(OTHER_KEY))
+    await opening.open(as_bytes(message(key=OTHER_KEY, selector="pw2")))
+    resolver.answers[NAME] = secure(public_key_txt(OTHER_KEY))
+    await opening.open(as_bytes(message(key=OTHER_KEY)))
+    # A name that nobody could expect is undecided, and its sender tries again.
+    resolver.answers[f"new._domainkey.{SENDER}"] = secure(RECORD)
+    assert await reason(opening, as_bytes(message(selector="new"))) is Reason.UNDECIDED
+    assert len(resolver.asked) == 12
+
+
+class AllKinds:
+    """Takes the subject from every kind of sender."""
+
+    senders = frozenset(SenderKind)
+
+    def check(self, envelope: Envelope) -> None:
+        """See Taken."""
+
+    def find(self, _subject: str) -> "AllKinds":
+        """See Subjects."""
+        return self
+
+
+WALLET = "125a5c75-cb72-43d2-9695-37026dfcaa48"
+
+
+async def test_a_wallet_is_verified_by_its_registered_key_and_never_by_dns() -> None:
+    dns, registered = ScriptedResolver({}), ScriptedResolver({WALLET: secure(RECORD)})
+    opening = opener(dns, registered=registered, subjects=AllKinds())
+    await opening.open(as_bytes(message(From=WALLET.upper())))
+    assert await reason(opening, as_bytes(message(From=WALLET, key=OTHER_KEY))) is Reason.SIGNATURE
+    assert await reason(opening, as_bytes(message(From=WALLET.replace("1", "2")))) is Reason.KEY_ABSENT
+    unsigned = message(From=WALLET)
+    del unsigned["Signature"]
+    assert await reason(opening, as_bytes(unsigned)) is Reason.UNSIGNED
+    assert dns.asked == []
+    assert set(registered.asked) == {WALLET, WALLET.replace("1", "2")}
+
+
+async def test_an_anonymous_message_is_taken_unsigned_and_no_key_is_asked_for() -> None:
+    dns, registered = ScriptedResolver({}), ScriptedResolver({})
+    opening = opener(dns, registered=registered, subjects=AllKinds())
+    document = message(From="Anonymous")
+    await opening.open(as_bytes(document))
+    del document["Hash"], document["Signature"]
+    await opening.open(as_bytes(document))
+    assert dns.asked == registered.asked == []
+
+
+async def test_rotation_under_ten_thousand_messages_refuses_none_and_asks_a_handful_of_times() -> None:
+    # Both keys in turn from the moment that the second is published, then another key under the second's selector.
+    resolver, keys = ScriptedResolver(), [make_key() for _ in range(3)]
+    name = {selector: f"{selector}._domainkey.{SENDER}" for selector in ("pw1", "pw2")}
+    resolver.answers = {name["pw1"]: secure(public_key_txt(keys[0]))}
+    opening, each = opener(resolver), 3334
+    for _ in range(each):
+        await opening.open(as_bytes(message(key=keys[0])))
+    resolver.answers[name["pw2"]] = secure(public_key_txt(keys[1]))
+    for number in range(each):
+        await opening.open(as_bytes(message(key=keys[number % 2], selector=("pw1", "pw2")[number % 2])))
+    resolver.answers[name["pw2"]] = secure(public_key_txt(keys[2]))
+    for _ in range(each):
+        await opening.open(as_bytes(message(key=keys[2], selector="pw2")))
+    assert resolver.asked == [name["pw1"], name["pw2"], name["pw2"]]
+
+
+async def test_forged_signatures_at_once_share_their_look_ups() -> None:
     resolver = ScriptedResolver()
     opening = opener(resolver)
     await opening.open(as_bytes(message()))
     await asyncio.gather(*(reason(opening, as_bytes(message(key=OTHER_KEY))) for _ in range(20)))
-    assert resolver.asked == [NAME, NAME]
-
-
-async def test_a_forger_s_own_selector_is_asked_for_once_and_does_not_loop() -> None:
-    resolver = ScriptedResolver()
-    opening = opener(resolver, fresh_seconds=60.0)
-    for _ in range(5):
-        assert await reason(opening, as_bytes(message(key=OTHER_KEY, selector="forged"))) is Reason.KEY_ABSENT
-    assert resolver.asked == [f"forged._domainkey.{SENDER}"]
+    # Those that came after the first fresh look-up had begun share the next.
+    assert resolver.asked == [NAME] * 3
 
 
 async def test_a_known_key_is_used_while_dns_is_away() -> None:

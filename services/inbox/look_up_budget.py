@@ -1,0 +1,44 @@
+"""How many look-ups strangers may cause: token buckets for each owner of names, and one over all of them."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+
+class LookUpBudget:
+    """``burst`` look-ups at once for one owner (a sender's domain), then ``per_second``, within one rate for all.
+
+    Bounded: of at most ``most_owners`` it remembers what they spent. Whoever would make it forget one of them has to
+    spend from the overall bucket for each of the others.
+    """
+
+    def __init__(
+        self,
+        *,
+        burst: float = 10.0,
+        per_second: float = 0.5,
+        overall_per_second: float = 200.0,
+        most_owners: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._burst = burst
+        self._per_second = per_second
+        self._overall_per_second = overall_per_second
+        self._most_owners = most_owners
+        self._clock = clock
+        self._overall = (overall_per_second, clock())
+        self._owners: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, owner: str) -> bool:
+        """Take one look-up from the owner's bucket and the overall one; False when either is empty."""
+        now = self._clock()
+        tokens, at = self._owners.pop(owner, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - at) * self._per_second)
+        overall, since = self._overall
+        overall = min(self._overall_per_second, overall + (now - since) * self._overall_per_second)
+        allowed = tokens >= 1 and overall >= 1
+        self._owners[owner] = (tokens - allowed, now)
+        self._overall = (overall - allowed, now)
+        if len(self._owners) > self._most_owners:
+            self._owners.popitem(last=False)
+        return allowed
