@@ -14,6 +14,7 @@ COMMANDS = [
     "up",
     "run",
     "enrol",
+    "wallet",
     "send",
     "inbox",
     "publish",
@@ -76,7 +77,7 @@ def test_an_unknown_command_is_named() -> None:
 
 
 def test_a_missing_option_is_named_with_the_command() -> None:
-    line = the_line(facescan("enrol", "wallet", "--person", "p"), 2)
+    line = the_line(facescan("enrol", "--person", "p"), 2)
     assert line.startswith("facescan enrol: Missing option '--photo'")
     assert line.endswith("(see: facescan enrol --help)")
 
