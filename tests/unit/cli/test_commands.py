@@ -59,12 +59,12 @@ def test_without_a_command_the_help_is_shown() -> None:
     assert "Commands:" in result.stdout
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "topics create", "topics list", "tables create"])
+@pytest.mark.parametrize("command", [*COMMANDS, "topics create", "topics list", "tables create", "wallet register"])
 def test_every_command_explains_itself_and_takes_json(command: str) -> None:
     result = facescan(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"facescan {command}" in result.stdout
-    assert "--json" in result.stdout or command in ("dead", "dns", "inbox", "keys", "topics", "tables")
+    assert "--json" in result.stdout or command in ("dead", "dns", "inbox", "keys", "topics", "tables", "wallet")
 
 
 def test_help_of_a_command_keeps_the_lines_of_its_example() -> None:
