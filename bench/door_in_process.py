@@ -22,7 +22,7 @@ from shared.broker import Publisher, RecordHeader
 from shared.clock import now_utc
 from shared.envelope import Envelope
 from shared.keys import key_record
-from shared.resolver import Answer, CachingResolver, KeyAnswer
+from shared.resolver import Answer, KeyAnswer
 from shared.settings import KafkaSettings
 
 DOMAIN = "id.example"
@@ -69,7 +69,8 @@ def a_door(resolver: OneKey, publisher: Publisher, **changed: Any) -> DoorServer
         domain=DOMAIN,
         window_seconds=settings.window_seconds,
         subjects=endpoints,
-        resolver=CachingResolver(resolver, fresh_seconds=0.0),
+        keys=KeyCache(resolver),
+        registered=None,
         clock=now_utc,
     )
     intake = Intake(endpoints, publisher, manifest=_no_reply, synchronous=_no_reply)
