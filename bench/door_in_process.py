@@ -16,6 +16,7 @@ from services.inbox.front import front_door
 from services.inbox.http_connection import Connection
 from services.inbox.http_server import DoorServer
 from services.inbox.intake import Intake
+from services.inbox.key_cache import KeyCache
 from services.inbox.opener import Opener
 from services.inbox.settings import InboxSettings
 from shared.broker import Publisher, RecordHeader
