@@ -2,7 +2,7 @@
 
 A refusal because of a key rests on a look-up that began after the message came. Where no such look-up is allowed now,
 nothing is said of the message and its sender tries again: so a forger in somebody's name can delay that name's new key
-for a moment and never have it refused, and can cause no more look-ups than the budget has (ADR 12).
+for a moment and never have it refused, and can cause no more look-ups than the budget has (ADR 15).
 """
 
 import asyncio
