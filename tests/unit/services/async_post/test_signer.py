@@ -1,7 +1,11 @@
 """Signing in batches: messages that a foreign domain can verify, with a Correlation that a repeat keeps."""
 
+import asyncio
+import json
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,11 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from emulators.envelopes import read_envelope, verify
 from services.async_post.key_ring import KeyRing
+from services.async_post.records import record_names, revoked, zone_file_line
 from services.async_post.signer import Signer
+from shared.canonical import canonical_bytes
 from shared.errors import UnavailableError, UnprocessableError
 from shared.events import PostRequested, PostSigned
 from shared.generation import Generation
-from shared.keys import SigningKey
+from shared.keys import SigningKey, sha256_hex
 from tests.support.emulated_aws import Emulated
 from tests.support.received import received
 from tests.support.recording import RecordingPublisher
@@ -65,6 +71,77 @@ async def test_a_foreign_domain_verifies_what_was_signed(
     assert (envelope.generation.value, envelope.body) == (generation.value, body)
     assert (envelope.timestamp, data.signed_at) == ("2026-11-22T12:00:00.123Z", NOW)
     assert publisher.sent[0].key == b"shop.example"
+
+
+VERIFIER = Path(__file__).parents[3] / "support" / "verify_message.sh"
+# What canonical forms differ in: order of names beyond the Basic Multilingual Plane, numbers, escapes, nesting.
+WIDE = {
+    "\U0001f91d": "astral", "\ufb33": "sorts after it", "Ä": [1.5, 100.0, -0.0, 1e21, 1e-7, 123e-8, 0.1, 2**53 - 1, -7],
+    "a b": 'say "\\\u0001\n/', "": {"z": None, "a": [[], {}, True]}, "10": False, "9": "", "Result": "SUCCESS",
+}  # fmt: skip
+
+
+def _rehashed(message: dict[str, Any]) -> None:
+    """Change the body and give it the Hash that belongs to it, as whoever forges can."""
+    message["Body"]["Result"] = "FAILURE"
+    message["Hash"] = sha256_hex(canonical_bytes({"Body": message["Body"], "Header": message["Header"]}))
+
+
+TAMPERED: dict[Callable[[dict[str, Any]], object], str] = {
+    lambda message: message["Body"].update(Result="FAILURE"): "Hash is not of these bytes",
+    lambda message: message["Header"].update(To="thief.example"): "Hash is not of these bytes",
+    _rehashed: "the signature is not by the key",
+    lambda message: message.update(Signature=f"AAAA{message['Signature'][4:]}"): "the signature is not by the key",
+}
+
+
+async def by_openssl(folder: Path, message: str, zone: list[str]) -> tuple[int, str]:
+    """What a shell script with openssl says of a message, given the records as ``facescan dns print`` writes them."""
+    (folder / "message").write_text(message)
+    (folder / "zone").write_text("\n".join(zone) + "\n")
+    script = await asyncio.create_subprocess_exec(
+        "sh", str(VERIFIER), str(folder / "message"), str(folder / "zone"),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await script.communicate()
+    return script.returncode or 0, said.decode().strip()
+
+
+def zone_of(*keys: SigningKey) -> list[str]:
+    return [
+        zone_file_line(name, key.record, 300)
+        for key in keys
+        for name in record_names(key.selector, "identity.example").values()
+    ]
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "rsa"])
+@pytest.mark.parametrize("generation", Generation)
+async def test_openssl_and_a_shell_script_verify_what_was_signed_and_nothing_else(
+    keys: dict[str, KeyRing], publisher: RecordingPublisher, tmp_path: Path, generation: Generation, kind: str
+) -> None:
+    requests = [request(generation=generation, body=body) for body in ({"Result": "SUCCESS"}, {}, WIDE)]
+    await signer(keys[kind], publisher).sign([received(each, id=str(n)) for n, each in enumerate(requests)])
+    messages, zone = [data.message for data in signed(publisher)], zone_of(ED25519, RSA)
+    assert len(messages) == 3
+    for message in messages:
+        assert await by_openssl(tmp_path, message, zone) == (0, "verified")
+    for change, why in TAMPERED.items():
+        tampered = json.loads(messages[0])
+        change(tampered)
+        code, said = await by_openssl(tmp_path, json.dumps(tampered, ensure_ascii=False), zone)
+        assert (code, why in said) == (1, True), said
+    key = ED25519 if kind == "ed25519" else RSA
+    another = SigningKey.generate("pw1") if kind == "ed25519" else SigningKey(
+        "pk1", rsa.generate_private_key(65537, 2048)
+    )  # fmt: skip
+    emptied = [
+        zone_file_line(name, revoked(key.record), 300)
+        for name in record_names(key.selector, "identity.example").values()
+    ]
+    for records, why in ((zone_of(another), "not by the key"), (emptied, "is revoked"), ([], "no record")):
+        code, said = await by_openssl(tmp_path, messages[0], records)
+        assert (code, why in said) == (1, True), said
 
 
 async def test_the_correlation_comes_from_the_event_so_that_a_repeat_is_the_same_message(
