@@ -50,11 +50,15 @@ _SERVER_ERROR: Final = 500
 
 
 class ConditionFailedError(FacescanError):
-    """Raised when a conditional write found another state; ``reasons`` has a code per item of a transaction."""
+    """Raised when a conditional write found another state.
 
-    def __init__(self, reasons: Sequence[str] = ()) -> None:
+    ``reasons`` has a code per item of a transaction; ``found`` is the item that an update found, where the store tells.
+    """
+
+    def __init__(self, reasons: Sequence[str] = (), found: "Item | None" = None) -> None:
         super().__init__("the condition of a write did not hold")
         self.reasons = reasons
+        self.found = found
 
 
 class ServiceError(FacescanError):
@@ -136,7 +140,7 @@ def _translated(operation: str, error: ClientError) -> FacescanError:
     response: Any = error.response
     code = response["Error"]["Code"]
     if code == "ConditionalCheckFailedException":
-        return ConditionFailedError()
+        return ConditionFailedError(found=from_attributes(response["Item"]) if response.get("Item") else None)
     if code == "TransactionCanceledException":
         reasons = [reason.get("Code", "None") for reason in response.get("CancellationReasons", [])]
         if "ConditionalCheckFailed" in reasons:
@@ -213,7 +217,11 @@ class Tables:
     async def update(self, update: Update) -> dict[str, Value]:
         """Change one item and return all of it. Raises ConditionFailedError, also when there is no such item."""
         answer = await self._aws.call(
-            "dynamodb.UpdateItem", self._client.update_item, ReturnValues="ALL_NEW", **self._update(update)
+            "dynamodb.UpdateItem",
+            self._client.update_item,
+            ReturnValues="ALL_NEW",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            **self._update(update),
         )
         return from_attributes(answer["Attributes"])
 

@@ -80,18 +80,20 @@ class Verifications:
 
         Return the record, whatever its state and its browser; None: there is none.
         """
-        try:
-            return await self._move(
-                verification_id,
-                {"state": State.OPENED, "browser": browser},
-                {"state": [State.PROMPTED], "browser": [""]},
-            )
-        except ConditionFailedError:
-            return await self.get(verification_id)
+        return await self._move_or_get(
+            verification_id,
+            {"state": State.OPENED, "browser": browser},
+            {"state": [State.PROMPTED], "browser": [""]},
+        )
 
-    async def capture(self, verification_id: str) -> Verification | None:
-        """Note the page's "done" while a session runs; return the record, whatever its state; None: there is none."""
-        return await self._move_or_get(verification_id, State.SESSION_CREATED, State.CAPTURED)
+    async def capture(self, verification_id: str, browser: str) -> Verification | None:
+        """Note the page's "done", said by this browser while its session runs.
+
+        Return the record, whatever its state and its browser; None: there is none.
+        """
+        return await self._move_or_get(
+            verification_id, {"state": State.CAPTURED}, {"state": [State.SESSION_CREATED], "browser": [browser]}
+        )
 
     async def begin(self, attempt: Attempt) -> None:
         """Write the attempt and move to ``session_created``. Raises ConditionFailedError when another was first."""
@@ -156,11 +158,13 @@ class Verifications:
         except ConditionFailedError:
             return  # noted before
 
-    async def _move_or_get(self, verification_id: str, before: State, after: State) -> Verification | None:
+    async def _move_or_get(
+        self, verification_id: str, values: Item, when: Mapping[str, Sequence[Value]]
+    ) -> Verification | None:
         try:
-            return await self._move(verification_id, {"state": after}, {"state": [before]})
-        except ConditionFailedError:
-            return await self.get(verification_id)
+            return await self._move(verification_id, values, when)
+        except ConditionFailedError as error:
+            return _verification(error.found) if error.found else await self.get(verification_id)
 
     async def _move(self, verification_id: str, values: Item, when: Mapping[str, Sequence[Value]]) -> Verification:
         return _verification(

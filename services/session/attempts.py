@@ -125,13 +125,13 @@ class Attempts:
             return await self._running(current, wish)
         return attempt
 
-    async def done(self, verification_id: str) -> Verification | None:
-        """Note the page's "done" and tell the verdict; a repeat tells it again with the same id. Returns the record.
+    async def done(self, verification_id: str, browser: str) -> Verification | None:
+        """Note this browser's "done" and tell the verdict; a repeat tells it again with the same id.
 
-        Raises UnavailableError.
+        Returns the record, whoever's it is. Raises UnavailableError.
         """
-        verification = await self._verifications.capture(verification_id)
-        if verification is not None and verification.state is State.CAPTURED:
+        verification = await self._verifications.capture(verification_id, browser)
+        if verification is not None and verification.state is State.CAPTURED and verification.browser == browser:
             number = verification.attempt
             with span("scan page done", kind=SpanKind.SERVER, parent=verification.traceparent or None):
                 await self._publisher.publish(

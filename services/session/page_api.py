@@ -153,7 +153,7 @@ class PageApi:
 
     async def _finished(self, key: BrowserKey, verification: Verification, said: _Ended) -> Response:
         if said.attempt == verification.attempt and verification.attempt_open:
-            verification = await self._attempts.done(verification.verification_id) or verification
+            verification = await self._attempts.done(verification.verification_id, key.fingerprint) or verification
         return _json(self._facts(key, verification))
 
     async def _ended(self, key: BrowserKey, verification: Verification, said: _Ended) -> Response:

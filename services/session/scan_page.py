@@ -20,6 +20,7 @@ from services.session.domain import Screen, screen
 from services.session.page_files import Program
 from services.session.page_headers import PRIVATE
 from services.session.pages import Own
+from services.session.tokens import BrowserKey
 from shared.errors import UnavailableError
 from shared.stores import ConditionFailedError
 from shared.telemetry import SpanKind, span
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 SHOWN: Final = Counter("facescan_scan_page_total", "Answers of the scan page, by screen.", ["screen"])
 
+Record = Callable[[str, BrowserKey], Awaitable[Verification | None]]
 Answer = Callable[[Request, Own, Verification], Awaitable[Response]]
 
 
@@ -64,9 +66,9 @@ class ScanPage:
                 Route("/scan.css", _style),
                 Route("/favicon.ico", _no_icon),
                 Route("/scan/{token}", self._enter, methods=["GET"]),
-                Route("/check/{verification_id}", self._route(self._look), methods=["GET"]),
-                Route("/check/{verification_id}/start", self._route(self._start), methods=["POST"]),
-                Route("/check/{verification_id}/done", self._route(self._done), methods=["POST"]),
+                Route("/check/{verification_id}", self._route(self._opened, self._look), methods=["GET"]),
+                Route("/check/{verification_id}/start", self._route(self._found, self._start), methods=["POST"]),
+                Route("/check/{verification_id}/done", self._route(self._noted_done, self._done), methods=["POST"]),
                 *self._more_routes,
             ]
         )
@@ -76,7 +78,7 @@ class ScanPage:
         answer = self._admission.exchange(request, request.path_params["token"])
         return answer if answer is not None else _page(pages.unknown_page(), 404, "unknown")
 
-    def _route(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+    def _route(self, record: Record, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
             identifier = request.path_params["verification_id"]
             key = self._admission.key(request, identifier)
@@ -84,12 +86,9 @@ class ScanPage:
                 return _page(pages.elsewhere_page(), 403, "elsewhere")
             own = Own(page_path(identifier), self._admission.form_token(key))
             try:
-                if request.method == "POST":
-                    if not await self._admission.is_own(request, key):
-                        return _page(pages.elsewhere_page(), 403, "forged")
-                    verification = await self._verifications.get(identifier)
-                else:
-                    verification = await self._verifications.open(identifier, key.fingerprint)
+                if request.method == "POST" and not await self._admission.is_own(request, key):
+                    return _page(pages.elsewhere_page(), 403, "forged")
+                verification = await record(identifier, key)
                 if verification is None:
                     return _page(pages.unknown_page(), 404, "unknown")
                 if not lets_in(verification, key.fingerprint, self._clock()):
@@ -100,6 +99,17 @@ class ScanPage:
                 return _page(pages.busy_page(own.path), 503, "busy")
 
         return handle
+
+    # Each is one call of the store, so that each step of the page is.
+
+    async def _opened(self, identifier: str, key: BrowserKey) -> Verification | None:
+        return await self._verifications.open(identifier, key.fingerprint)
+
+    async def _found(self, identifier: str, _key: BrowserKey) -> Verification | None:
+        return await self._verifications.get(identifier)
+
+    async def _noted_done(self, identifier: str, key: BrowserKey) -> Verification | None:
+        return await self._attempts.done(identifier, key.fingerprint)
 
     async def _look(self, _request: Request, own: Own, verification: Verification) -> Response:
         with page_span("look", verification):
@@ -123,8 +133,7 @@ class ScanPage:
                 return RedirectResponse(own.path, 303, PRIVATE)
             return _page(pages.check_page(own, attempt.provider_session_id), 200, Screen.CHECK)
 
-    async def _done(self, _request: Request, own: Own, verification: Verification) -> Response:
-        await self._attempts.done(verification.verification_id)
+    async def _done(self, _request: Request, own: Own, _verification: Verification) -> Response:
         return RedirectResponse(own.path, 303, PRIVATE)
 
     async def _show(self, own: Own, verification: Verification, shown: Screen) -> Response:

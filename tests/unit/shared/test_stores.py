@@ -86,8 +86,10 @@ async def test_an_update_needs_the_state_that_it_names(tables: Tables) -> None:
     await tables.put(Put("claims", {"message": message, "state": "a", "attempt": 0, "kept": "x"}))
     move = Update("claims", {"message": message}, {"state": "b", "attempt": 1}, {"state": ["a", "z"], "attempt": [0]})
     assert await tables.update(move) == {"message": message, "state": "b", "attempt": 1, "kept": "x"}
-    with pytest.raises(ConditionFailedError):
+    with pytest.raises(ConditionFailedError) as caught:
         await tables.update(move)
+    # What was found comes with the refusal, so that nobody has to look.
+    assert caught.value.found == {"message": message, "state": "b", "attempt": 1, "kept": "x"}
 
 
 async def test_an_update_of_what_is_not_there_makes_nothing(tables: Tables) -> None:

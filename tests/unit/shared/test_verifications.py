@@ -66,7 +66,7 @@ async def test_the_whole_way_is_gone_step_by_step(store: Verifications) -> None:
     await store.begin(attempt)
     assert await store.attempt(name, 1) == attempt
     for _ in range(2):
-        captured = await store.capture(name)
+        captured = await store.capture(name, "b")
         assert captured is not None
         assert captured.state is State.CAPTURED
     assert await store.subject(name, 1) == (captured, attempt)
@@ -85,14 +85,14 @@ OPEN = (State.REQUESTED, State.PROMPTED, State.OPENED, *UNDER_WAY)
 
 @pytest.mark.parametrize("state", State)
 async def test_looking_at_the_page_and_saying_done_move_from_one_state_each(store: Verifications, state: State) -> None:
-    for move, before, after in (
-        (lambda name: store.open(name, "b"), State.PROMPTED, State.OPENED),
-        (store.capture, State.SESSION_CREATED, State.CAPTURED),
+    for move, said_by, before, after in (
+        (store.open, "b", State.PROMPTED, State.OPENED),
+        (store.capture, "", State.SESSION_CREATED, State.CAPTURED),
     ):
         verification = await store.create(fresh(state))
         browser = "b" if state is before is State.PROMPTED else ""
         expected = replace(verification, state=after if state is before else state, browser=browser)
-        assert await move(verification.verification_id) == expected
+        assert await move(verification.verification_id, said_by) == expected
         assert await store.get(verification.verification_id) == expected
 
 
@@ -125,10 +125,21 @@ async def test_an_attempt_ends_only_while_it_is_under_way(store: Verifications, 
         assert await store.get(verification.verification_id) == verification
 
 
+async def test_done_said_by_another_browser_moves_nothing_and_returns_the_record(store: Verifications) -> None:
+    verification = await store.create(fresh())
+    name = verification.verification_id
+    await store.open(name, "b")
+    await store.begin(attempt_of(verification))
+    found = await store.capture(name, "another")
+    assert found == await store.get(name)
+    assert found is not None
+    assert (found.state, found.browser) == (State.SESSION_CREATED, "b")
+
+
 async def test_what_does_not_exist_is_not_opened_or_captured(store: Verifications) -> None:
     name = str(uuid.uuid4())
     assert await store.open(name, "b") is None
-    assert await store.capture(name) is None
+    assert await store.capture(name, "") is None
     assert await store.subject(name, 1) == (None, None)
     assert await store.get(name) is None
 
@@ -147,11 +158,11 @@ async def test_a_second_attempt_begins_only_when_the_first_has_ended(store: Veri
     assert (ended.state, ended.ended_attempt, ended.trouble, ended.attempt_open) == (State.OPENED, 1, True, False)
     with pytest.raises(ConditionFailedError):
         await store.end_attempt(name, 1, trouble=False)
-    assert await store.capture(name) == ended
+    assert await store.capture(name, "") == ended
     await store.begin(attempt_of(verification, 2))
     with pytest.raises(ConditionFailedError):
         await store.end_attempt(name, 1, trouble=False)
-    captured = await store.capture(name)
+    captured = await store.capture(name, "")
     assert captured is not None
     assert (captured.state, captured.attempt) == (State.CAPTURED, 2)
 

@@ -102,7 +102,7 @@ class Scene:
     async def captured(self, verification: Verification, number: int = 1, session: str | None = None) -> Attempt:
         """Write an attempt whose page has said that it is done."""
         attempt = await self.begun(verification, number, session)
-        await self.verifications.capture(verification.verification_id)
+        await self.verifications.capture(verification.verification_id, "")
         return attempt
 
     async def checked(self, person: str = "alice", **camera: Any) -> tuple[Verification, Attempt]:
