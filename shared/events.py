@@ -145,7 +145,9 @@ class PostRequested(EventData):
     to: DomainName = Field(description="The receiving domain; the record's key.")
     subject: Subject = Field(description="Method@Role.")
     body: dict[str, Any] = Field(description="The Body of the message.")
-    generation: Generation = Field(default=Generation.NLWEB, description="The generation to speak.")
+    generation: Generation | None = Field(
+        default=None, description="The generation to speak; the receiver's configured one when absent."
+    )
     correlation: str | None = Field(
         default=None,
         description="The message's Correlation; made from the event's id when absent, so that a repeat "
@@ -172,6 +174,9 @@ class PostSigned(EventData):
     request: PostRequested = Field(description="What was asked for, with its Correlation filled in.")
     message: str = Field(description="The signed message, the exact text to post.")
     signed_at: AwareDatetime = Field(description="The message's Timestamp.")
+    generation: Generation | None = Field(
+        default=None, description="The generation that the message speaks; the request's when absent."
+    )
 
     def key(self) -> str:
         """Return the record's key."""

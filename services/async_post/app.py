@@ -31,7 +31,13 @@ def build(settings: AsyncPostSettings) -> Service:
         trust_seconds=settings.key_trust_seconds,
         may_be_absent=settings.key_rotation_days is not None,
     )
-    signer = Signer(domain=settings.domain, keys=keys, publisher=service.publisher, clock=now_utc)
+    signer = Signer(
+        domain=settings.domain,
+        keys=keys,
+        generations=settings.generations,
+        publisher=service.publisher,
+        clock=now_utc,
+    )
     folder = settings.development_connect_to
     delivery = HttpDelivery(
         ConnectTo(folder) if folder is not None else PublicDestinations(),

@@ -18,6 +18,7 @@ from shared.consuming import Received
 from shared.dead_letters import Side, put_aside
 from shared.delays import publish_at
 from shared.events import PostRequested, PostSettled, PostSigned
+from shared.generation import Generation
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class Sender:
 
     async def _post(self, data: PostSigned) -> Answer:
         with DELIVERY_SECONDS.time():
-            return await self._delivery.post(data.request.to, data.request.generation, data.message)
+            return await self._delivery.post(data.request.to, _generation(data), data.message)
 
     async def _hold(self, received: Received[PostSigned], why: str, give_up_at: datetime) -> None:
         """Put a message that was not tried back into Kafka, to be signed again when it comes back."""
@@ -167,6 +168,11 @@ def _ids(request: PostRequested) -> dict[str, object]:
         "correlation": request.correlation,
         "attempt": request.attempt,
     }
+
+
+def _generation(data: PostSigned) -> Generation:
+    # Records written before post.signed had one are of the request's, whose default was NLWeb.
+    return data.generation or data.request.generation or Generation.NLWEB
 
 
 def lane(received: Received[PostSigned]) -> str:

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from services.async_post.generations import Generations, parse_generations
 from services.async_post.key_settings import KeySettings
 from shared.settings import Environment, OutboundSettings
 
@@ -27,11 +28,27 @@ class AsyncPostSettings(KeySettings, OutboundSettings):
     give_up_seconds: float = Field(
         default=27 * 3600.0, gt=0, description="After this a message without a deadline of its own is given up."
     )
+    receiver_generations: str = Field(
+        default="",
+        description="domain=generation[,domain=generation…]: what receivers are spoken to in, nlweb or pollyweb, when "
+        "post.requested does not say; the domain * is everybody else, nlweb when it is not there.",
+    )
     development_connect_to: Path | None = Field(
         default=None,
         description="Development only: a folder whose <domain>.json names in `inbox` where messages to that domain "
         "really go (like curl --connect-to); its ca.pem, if there, is trusted.",
     )
+
+    @field_validator("receiver_generations")
+    @classmethod
+    def _generations(cls, text: str) -> str:
+        parse_generations(text)
+        return text
+
+    @property
+    def generations(self) -> Generations:
+        """What receivers are spoken to in."""
+        return parse_generations(self.receiver_generations)
 
     @model_validator(mode="after")
     def _development_only(self) -> Self:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
+from services.async_post.generations import Generations
 from services.async_post.key_ring import KeyRing
 from shared.broker import Publisher
 from shared.cloudevents import CloudEvent
@@ -25,8 +26,17 @@ _INLINE: Final = 16
 class Signer:
     """Signs with the current key."""
 
-    def __init__(self, *, domain: str, keys: KeyRing, publisher: Publisher, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        domain: str,
+        keys: KeyRing,
+        generations: Generations,
+        publisher: Publisher,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._domain = domain
+        self._generations = generations
         self._keys = keys
         self._publisher = publisher
         self._clock = clock
@@ -59,9 +69,11 @@ class Signer:
                 "first_requested_at": asked.first_requested_at or received.event.time or now,
             }
         )
+        # Not kept in the request: a retry is to speak as the settings say by then.
+        generation = self._generations.of(request.to, request.generation)
         try:
             message = seal(
-                generation=request.generation,
+                generation=generation,
                 sender=self._domain,
                 receiver=request.to,
                 subject=request.subject,
@@ -72,6 +84,6 @@ class Signer:
             )
         except EnvelopeError as error:
             return UnprocessableError(str(error))
-        data = PostSigned(request=request, message=message.decode(), signed_at=now)
+        data = PostSigned(request=request, message=message.decode(), signed_at=now, generation=generation)
         with span("sign", kind=SpanKind.CONSUMER, parent=received.event.traceparent):
             return data, self._publisher.event(data, request.correlation or "", str(request.attempt))

@@ -61,7 +61,9 @@ def sender(delivery: HttpDelivery, publisher: RecordingPublisher, now: datetime 
     )
 
 
-def signed(*, signed_at: datetime = NOW, **more: Any) -> Received[PostSigned]:
+def signed(
+    *, signed_at: datetime = NOW, generation: Generation | None = Generation.NLWEB, **more: Any
+) -> Received[PostSigned]:
     fields: dict[str, Any] = {
         "to": "shop.example",
         "subject": "LocatorVerified@Domain",
@@ -71,7 +73,7 @@ def signed(*, signed_at: datetime = NOW, **more: Any) -> Received[PostSigned]:
         "order_key": "v-1",
     }
     request = PostRequested(**{**fields, **more})
-    return received(PostSigned(request=request, message="the signed text", signed_at=signed_at))
+    return received(PostSigned(request=request, message="the signed text", signed_at=signed_at, generation=generation))
 
 
 def settled(publisher: RecordingPublisher) -> PostSettled:
@@ -94,6 +96,14 @@ async def test_a_delivered_message_is_settled(publisher: RecordingPublisher) -> 
     assert (end.outcome, end.reason, end.http_status, end.attempts) == ("delivered", "ok", 202, 1)
     assert (end.to, end.order_key) == ("shop.example", "v-1")
     assert len(publisher.sent) == 1
+
+
+async def test_a_message_goes_where_its_generation_is_taken(publisher: RecordingPublisher) -> None:
+    delivery = ScriptedDelivery()
+    sending = sender(delivery, publisher)
+    for generation in (Generation.POLLYWEB, Generation.NLWEB, None):
+        await sending.send(signed(generation=generation))
+    assert [generation for _, generation, _ in delivery.posted] == ["pollyweb", "nlweb", "nlweb"]
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 404, 410, 422])

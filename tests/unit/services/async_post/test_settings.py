@@ -6,6 +6,7 @@ from services.async_post.settings import AsyncPostSettings
 from services.inbox.settings import InboxSettings
 from services.session.settings import SessionSettings
 from shared.errors import ConfigurationError
+from shared.generation import Generation
 from shared.settings import load
 
 LEAST = {"FACESCAN_DOMAIN": "identity.example", "FACESCAN_KAFKA_BOOTSTRAP": "kafka:9092"}
@@ -41,6 +42,35 @@ def test_private_networks_are_reached_in_production_only_when_named_twice() -> N
         "10.1.0.1"
     )
     assert not load(AsyncPostSettings, LEAST).address_rules.allows("10.1.0.1")
+
+
+def test_receivers_are_spoken_to_as_configured_and_everybody_else_by_default() -> None:
+    given = {"FACESCAN_RECEIVER_GENERATIONS": " Shop.example=pollyweb , bank.example = nlweb,*=pollyweb"}
+    generations = load(AsyncPostSettings, LEAST | given).generations
+    for receiver, spoken in (("shop.example", "pollyweb"), ("bank.example", "nlweb"), ("a.example", "pollyweb")):
+        assert generations.of(receiver, None) == spoken
+        assert generations.of(receiver, Generation.NLWEB) is Generation.NLWEB
+    assert load(AsyncPostSettings, LEAST).generations.of("a.example", None) is Generation.NLWEB
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("shop.example", "'shop.example' is not of the form domain=generation"),
+        ("shop.example=nlweb,", "'' is not of the form domain=generation"),
+        ("shop.example=NLWeb", "shop.example: 'NLWeb' is no generation; there are nlweb, pollyweb"),
+        ("shop.example=", "shop.example: '' is no generation"),
+        ("*.example=nlweb", "'*.example' is no domain name"),
+        ("a.example=nlweb, A.example=pollyweb", "'a.example' stands twice"),
+        ("*=nlweb,*=nlweb", "'*' stands twice"),
+    ],
+)
+def test_a_wrong_entry_of_receivers_generations_is_named_in_one_line(text: str, why: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(AsyncPostSettings, LEAST | {"FACESCAN_RECEIVER_GENERATIONS": text})
+    assert str(caught.value).startswith("FACESCAN_RECEIVER_GENERATIONS: ")
+    assert why in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("where", ["127.0.0.1:53", "127.0.0.53:53", "[::1]:5353"])

@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from emulators.envelopes import read_envelope, verify
+from services.async_post.generations import Generations, parse_generations
 from services.async_post.key_ring import KeyRing
 from services.async_post.records import record_names, revoked, zone_file_line
 from services.async_post.signer import Signer
@@ -27,6 +28,7 @@ from tests.support.recording import RecordingPublisher
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 ED25519 = SigningKey.generate("pw1")
+NOBODY_S = Generations()
 RSA = SigningKey("pk1", rsa.generate_private_key(65537, 2048))
 
 
@@ -43,8 +45,10 @@ def keys(emulated: Emulated) -> dict[str, KeyRing]:
     return {"ed25519": _Ring(emulated, ED25519), "rsa": _Ring(emulated, RSA)}
 
 
-def signer(ring: KeyRing, publisher: RecordingPublisher, now: datetime = NOW) -> Signer:
-    return Signer(domain="identity.example", keys=ring, publisher=publisher, clock=lambda: now)
+def signer(
+    ring: KeyRing, publisher: RecordingPublisher, now: datetime = NOW, generations: Generations = NOBODY_S
+) -> Signer:
+    return Signer(domain="identity.example", keys=ring, generations=generations, publisher=publisher, clock=lambda: now)
 
 
 def request(**more: Any) -> PostRequested:
@@ -155,6 +159,22 @@ async def test_the_correlation_comes_from_the_event_so_that_a_repeat_is_the_same
     assert first.request.correlation is not None
     uuid.UUID(first.request.correlation)
     assert publisher.sent[0].event.id == publisher.sent[1].event.id != publisher.sent[2].event.id
+
+
+@pytest.mark.parametrize(
+    ("to", "asked", "spoken"),
+    [("shop.example", None, "pollyweb"), ("shop.example", "nlweb", "nlweb"), ("other.example", None, "nlweb"),
+     ("other.example", "pollyweb", "pollyweb"), ("Shop.Example", None, "pollyweb")],
+)  # fmt: skip
+async def test_a_message_speaks_as_was_asked_else_as_its_receiver_is_configured_else_nlweb(
+    keys: dict[str, KeyRing], publisher: RecordingPublisher, to: str, asked: str | None, spoken: str
+) -> None:
+    signing = signer(keys["ed25519"], publisher, generations=parse_generations("shop.example=pollyweb"))
+    await signing.sign([received(request(to=to, generation=asked))])
+    (data,) = signed(publisher)
+    assert read_envelope(orjson.loads(data.message)).generation.value == data.generation == spoken
+    # A retry is asked for like the first try, so that it speaks as the settings say by then.
+    assert data.request.generation == asked
 
 
 async def test_a_given_correlation_is_kept(keys: dict[str, KeyRing], publisher: RecordingPublisher) -> None:
