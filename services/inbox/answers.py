@@ -46,13 +46,17 @@ class Malformed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer. ``closes``: the connection is no use after it. ``reason`` is None for an accepted message."""
+    """One answer. ``closes``: the connection is no use after it. ``reason`` is None for an accepted message.
+
+    ``bodiless``: to a HEAD request, which is answered without the body (RFC 9112 §6.3): it would be read as an answer.
+    """
 
     status: int
     reason: Reason | None
     body: bytes
     headers: bytes = b""
     closes: bool = False
+    bodiless: bool = False
 
     def encode(self, date: bytes, *, close: bool) -> bytes:
         """Return the bytes on the wire; ``date`` is a whole header line."""
@@ -65,7 +69,7 @@ class Answer:
                 self.headers,
                 date,
                 b"connection: close\r\n\r\n" if close else b"\r\n",
-                self.body,
+                b"" if self.bodiless else self.body,
             )
         )
 
@@ -80,8 +84,10 @@ def reply(body: bytes) -> Answer:
     return Answer(200, None, body)
 
 
-def problem(reason: Reason, detail: str | None = None, *, retry_after_seconds: float | None = None) -> Answer:
-    """Return the refusal for ``reason``; a 429 or 503 says when to try again, in whole seconds."""
+def problem(
+    reason: Reason, detail: str | None = None, *, retry_after_seconds: float | None = None, allow: bytes = b"POST"
+) -> Answer:
+    """Return the refusal for ``reason``; a 429 or 503 says when to try again (whole seconds), a 405 what may be."""
     status = STATUS[reason]
     if retry_after_seconds is None and status > _SERVER_TROUBLE:
         retry_after_seconds = _RETRY_SECONDS
@@ -91,7 +97,7 @@ def problem(reason: Reason, detail: str | None = None, *, retry_after_seconds: f
     if retry_after_seconds is not None:
         headers = b"retry-after: %d\r\n" % max(1, math.ceil(retry_after_seconds))
     if reason is Reason.METHOD:
-        headers = b"allow: POST\r\n"
+        headers = b"allow: %s\r\n" % allow
     document = {
         "status": status,
         "title": reason.value.replace("_", " "),

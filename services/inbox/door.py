@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from prometheus_client import Counter, Histogram
@@ -31,6 +32,7 @@ ANSWER_SECONDS: Final = Histogram(
 
 PATH: Final = b"/inbox"
 MANIFEST_PATH: Final = b"/manifest"
+_READS: Final = frozenset({b"GET", b"HEAD"})
 # Looked up once: a metric's child by its label costs more than counting.
 _COUNTERS: Final = {reason: ANSWERED.labels(reason.value) for reason in Reason}
 _ACCEPTED_COUNTER: Final = ANSWERED.labels("accepted")
@@ -69,20 +71,28 @@ class Door:
         self.release = load.release
 
     def refuse(self, head: Head) -> Answer | None:
-        """Return the answer to a request that is refused by its head alone, else None."""
-        path = head.path.partition(b"?")[0]
-        if path == MANIFEST_PATH and head.method == b"GET":
-            return self._manifest
-        if path != PATH:
-            return problem(Reason.NOT_FOUND)
-        if head.method != b"POST":
-            return problem(Reason.METHOD)
+        """Return the answer to a request that is answered by its head alone, else None."""
+        if head.method != b"POST" or head.path != PATH:
+            answer = self._elsewhere(head)
+            if answer is not None:
+                return replace(answer, bodiless=True) if head.method == b"HEAD" else answer
         if self._load.too_much:
             return problem(Reason.OVERLOADED)
         head.client = self._addresses.client(head.peer, head.forwarded)
         if wait := self._guard.enter(head.client):
             return problem(Reason.ADDRESS_RATE, "too many requests from this address", retry_after_seconds=wait)
         return None
+
+    def _elsewhere(self, head: Head) -> Answer | None:
+        """Return the answer to what is no message by its path or method."""
+        path = head.path.partition(b"?")[0]
+        if path == MANIFEST_PATH:
+            if head.method in _READS:
+                return self._manifest
+            return problem(Reason.METHOD, "the manifest is fetched with GET", allow=b"GET, HEAD")
+        if path != PATH:
+            return problem(Reason.NOT_FOUND)
+        return None if head.method == b"POST" else problem(Reason.METHOD)
 
     def count(self, reason: Reason | None) -> None:
         """Count an answer that was given without ``respond``."""

@@ -3,13 +3,20 @@
 from typing import Any, Final
 
 from services.inbox.domain import STATUS, Reason
+from services.inbox.manifest import Manifest
 
 _RETRIED: Final = frozenset({429, 503})
+# What a request can be answered before anybody looks at what it asks for.
+_CONNECTION: Final = frozenset(
+    {Reason.MALFORMED, Reason.SLOW, Reason.TOO_LARGE, Reason.ENCODING, Reason.EXPECTATION, Reason.HEAD,
+     Reason.CONNECTIONS, Reason.OVERLOADED}
+)  # fmt: skip
+_REFERENCE: Final = "#/components/schemas/"
 _MEANING: Final = {
     400: "No HTTP/1.1 that is understood here, or one that two servers might read differently.",
     401: "Discarded: not proven to be from its sender (protocol, section 3).",
-    404: "There is one path.",
-    405: "There is one method.",
+    404: "There is no such path.",
+    405: "The path has other methods; `Allow` names them.",
     408: "The request did not come in time.",
     413: "The message is too large.",
     415: "A message is sent without content encoding.",
@@ -24,14 +31,6 @@ _MEANING: Final = {
 
 def openapi(version: str) -> dict[str, Any]:
     """Return the document."""
-    answers: dict[str, Any] = {
-        "200": {
-            "description": "Stored in every in-sync replica, or a copy of a message that is.",
-            "content": {"application/json": {"schema": {"type": "object"}}},
-        }
-    }
-    for status in sorted(set(STATUS.values())):
-        answers[str(status)] = _refusal(status)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -51,16 +50,77 @@ def openapi(version: str) -> dict[str, Any]:
                         "required": True,
                         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Message"}}},
                     },
-                    "responses": answers,
+                    "responses": {
+                        "200": {
+                            "description": "Stored in every in-sync replica, or a copy of a message that is; under a "
+                            "synchronous subject, the reply. A copy gets the reply of the first.",
+                            "content": {"application/json": {"schema": _either("Taken", "Reply")}},
+                        },
+                        **_refusals(frozenset(Reason)),
+                    },
                 }
+            },
+            "/manifest": {"get": _reading("getManifest", body=True), "head": _reading("headManifest", body=False)},
+        },
+        "components": {
+            "schemas": {
+                "Message": _message(),
+                "Taken": {"type": "object", "maxProperties": 0, "description": "The message is stored."},
+                "Reply": _reply(),
+                "Problem": _problem(),
+                **_manifest(),
             }
         },
-        "components": {"schemas": {"Message": _message(), "Problem": _problem()}},
     }
 
 
-def _refusal(status: int) -> dict[str, Any]:
-    reasons = sorted(reason.value for reason, found in STATUS.items() if found == status)
+def _either(*names: str) -> dict[str, Any]:
+    return {"oneOf": [{"$ref": _REFERENCE + name} for name in names]}
+
+
+def _reading(name: str, *, body: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": "The manifest; the same as the answer to `Manifest@Domain` carries."}
+    if body:
+        found["content"] = {"application/json": {"schema": {"$ref": _REFERENCE + "Manifest"}}}
+    return {
+        "operationId": name,
+        "summary": "What this domain says of itself",
+        "security": [],
+        "responses": {"200": found, **_refusals(_CONNECTION)},
+    }
+
+
+def _manifest() -> dict[str, Any]:
+    """Return the manifest's schema and those that it is made of, by name."""
+    schema = Manifest.model_json_schema(ref_template=_REFERENCE + "{model}")
+    parts: dict[str, Any] = schema.pop("$defs", {})
+    return {**parts, "Manifest": schema}
+
+
+def _reply() -> dict[str, Any]:
+    text = {"type": "string"}
+    names = ("From", "To", "Subject", "Correlation")
+    meta = {"From": text | {"description": "This domain."}, "Timestamp": text | {"format": "date-time"}}
+    header = {"type": "object", "required": [*names], "properties": dict.fromkeys(names, text)}
+    return {
+        "type": "object",
+        "description": "The reply to a message under a synchronous subject, `Manifest@Domain` for one.",
+        "required": ["Meta", "Request", "Response"],
+        "additionalProperties": False,
+        "properties": {
+            "Meta": {"type": "object", "required": [*meta], "properties": meta},
+            "Request": {"type": "object", "required": ["Header"], "properties": {"Header": header}},
+            "Response": {"type": "object", "description": "What the handler says."},
+        },
+    }
+
+
+def _refusals(reasons: frozenset[Reason]) -> dict[str, Any]:
+    return {str(status): _refusal(status, reasons) for status in sorted({STATUS[reason] for reason in reasons})}
+
+
+def _refusal(status: int, among: frozenset[Reason]) -> dict[str, Any]:
+    reasons = sorted(reason.value for reason in among if STATUS[reason] == status)
     schema = {
         "allOf": [
             {"$ref": "#/components/schemas/Problem"},

@@ -99,6 +99,25 @@ async def test_pipelined_messages_are_each_handled_and_answered_in_order(publish
     assert [sent.value for sent in publisher.sent] == bodies
 
 
+async def test_a_head_request_is_answered_without_a_body_which_would_be_read_as_the_next_answer(
+    publisher: RecordingPublisher,
+) -> None:
+    async with serving_door(publisher) as server:
+        answers = await say(
+            server,
+            b"HEAD /manifest HTTP/1.1\r\n" + HOST + b"\r\n",
+            b"HEAD /inbox HTTP/1.1\r\n" + HOST + b"\r\n",
+            b"POST /manifest HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n",
+        )
+    manifest, inbox, last = answers.split(b"HTTP/1.1 ")[1:]
+    assert manifest.startswith(b"200 ")
+    assert manifest.endswith(b"\r\n\r\n")
+    assert inbox.startswith(b"405 ")
+    assert inbox.endswith(b"\r\n\r\n")
+    assert b"allow: GET, HEAD\r\n" in last
+    assert reason_of(b"HTTP/1.1 " + last) == "method_not_allowed"
+
+
 async def test_a_pipeline_that_is_too_long_is_answered_at_its_beginning_and_closed(
     publisher: RecordingPublisher,
 ) -> None:

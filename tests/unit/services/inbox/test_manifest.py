@@ -89,7 +89,7 @@ async def test_anybody_gets_the_manifest_over_http_by_message_and_by_address(pub
             async with http.get(f"http://{server.address}/manifest") as answer:
                 assert (answer.status, (await answer.json())["About"]["Domain"]) == (200, DOMAIN)
             async with http.post(f"http://{server.address}/manifest", data=b"{}") as answer:
-                assert answer.status == 404
+                assert answer.status == 405
     finally:
         await server.stop()
     assert publisher.sent == []
