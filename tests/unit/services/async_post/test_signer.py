@@ -23,6 +23,7 @@ from shared.events import PostRequested, PostSigned
 from shared.generation import Generation
 from shared.keys import SigningKey, sha256_hex
 from tests.support.emulated_aws import Emulated
+from tests.support.fixed_ring import FixedRing
 from tests.support.received import received
 from tests.support.recording import RecordingPublisher
 
@@ -32,17 +33,9 @@ NOBODY_S = Generations()
 RSA = SigningKey("pk1", rsa.generate_private_key(65537, 2048))
 
 
-class _Ring(KeyRing):
-    """A ring with a key that needs no secret."""
-
-    def __init__(self, emulated: Emulated, key: SigningKey) -> None:
-        super().__init__(emulated.aws, "unused")
-        self._key = key
-
-
 @pytest.fixture
 def keys(emulated: Emulated) -> dict[str, KeyRing]:
-    return {"ed25519": _Ring(emulated, ED25519), "rsa": _Ring(emulated, RSA)}
+    return {"ed25519": FixedRing(emulated, ED25519), "rsa": FixedRing(emulated, RSA)}
 
 
 def signer(
