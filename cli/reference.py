@@ -53,7 +53,9 @@ def documents() -> Iterator[tuple[str, str]]:
     for service in SERVICES:
         yield f"asyncapi/{service}.json", _json(asyncapi(service))
     # Found by name, as the services are: the command imports none of them.
-    yield "openapi/inbox.json", _json(importlib.import_module("services.inbox.openapi").openapi(VERSION))
+    for service in ("async_post", "inbox"):
+        described = importlib.import_module(f"services.{service}.openapi").openapi(VERSION)
+        yield f"openapi/{service}.json", _json(described)
     yield "settings.md", settings_document()
 
 

@@ -12,6 +12,8 @@ from services.async_post.sender import GROUP as SENDER_GROUP
 from services.async_post.sender import Sender, lane
 from services.async_post.settings import AsyncPostSettings
 from services.async_post.signer import Signer
+from services.async_post.synchronous import SynchronousPost
+from services.async_post.synchronous_http import SynchronousPostCall
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
 from shared.core_dumps import forbid_core_dumps
@@ -52,6 +54,21 @@ def build(settings: AsyncPostSettings) -> Service:
         clock=now_utc,
         chance=random.Random(),  # noqa: S311 - jitter, no secret
     )
+    if settings.sync_post_token is not None:
+        call = SynchronousPostCall(
+            SynchronousPost(
+                domain=settings.domain,
+                keys=keys,
+                generations=settings.generations,
+                delivery=delivery,
+                most_in_flight=settings.sync_post_most_in_flight,
+                most_in_flight_per_domain=settings.most_in_flight_per_domain,
+                most_reply_bytes=settings.sync_post_most_reply_bytes,
+                clock=now_utc,
+            ),
+            settings.sync_post_token.get_secret_value(),
+        )
+        service.serve(call, settings.sync_post_host, settings.sync_post_port, variable="FACESCAN_SYNC_POST_PORT")
     service.before_start(_keep_memory_private)
     service.before_start(keys.first)
     service.beside(keys.read_regularly)

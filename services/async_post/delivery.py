@@ -1,4 +1,4 @@
-"""One delivery over HTTP: a guarded POST whose answer's status and ``Retry-After`` are all that is looked at."""
+"""One delivery over HTTP: a guarded POST. The sender looks at an answer's status and ``Retry-After`` alone."""
 
 import logging
 import ssl
@@ -10,7 +10,7 @@ from services.async_post.connect_to import ConnectTo, Destinations
 from services.async_post.domain import Answer
 from shared.clock import now_utc
 from shared.generation import Generation
-from shared.outbound import OutboundClient, OutboundError, Target, request_head
+from shared.outbound import OutboundClient, OutboundError, Reply, Target, request_head
 from shared.outbound_addresses import AddressRules, AnyAddress
 
 log = logging.getLogger(__name__)
@@ -50,16 +50,30 @@ class HttpDelivery:
 
     async def post(self, receiver: str, generation: Generation, message: str) -> Answer:
         """Post one message and return the receiver's answer; trouble is an answer without a status."""
-        client = self._client or self._connected()
-        body = message.encode()
         try:
-            target = self._destinations.target(receiver, generation)
-            request = b"%bcontent-length: %d\r\n\r\n%b" % (self._head(target), len(body), body)
-            reply = await client.send(target, request, self._timeout_seconds, _MOST_ANSWER_BYTES)
+            reply = await self.exchange(
+                receiver,
+                generation,
+                message.encode(),
+                timeout_seconds=self._timeout_seconds,
+                most_answer_bytes=_MOST_ANSWER_BYTES,
+            )
         except OutboundError as error:
             log.debug("no answer", extra={"to": receiver, "trouble": error.trouble.value, "why": str(error)})
             return Answer(None, error.trouble.value)
-        return Answer(reply.status, retry_after_seconds=_retry_after(reply.headers.get("retry-after")))
+        return Answer(reply.status, retry_after_seconds=retry_after(reply))
+
+    async def exchange(
+        self, receiver: str, generation: Generation, message: bytes, *, timeout_seconds: float, most_answer_bytes: int
+    ) -> Reply:
+        """Post one message and return the whole answer, whatever its status. Raises OutboundError.
+
+        ``timeout_seconds`` is for everything; a body beyond ``most_answer_bytes`` is cut.
+        """
+        client = self._client or self._connected()
+        target = self._destinations.target(receiver, generation)
+        request = b"%bcontent-length: %d\r\n\r\n%b" % (self._head(target), len(message), message)
+        return await client.send(target, request, timeout_seconds, most_answer_bytes)
 
     def _head(self, target: Target) -> bytes:
         head = self._heads.get(target)
@@ -80,8 +94,9 @@ class HttpDelivery:
             await self._client.close()
 
 
-def _retry_after(text: str | None) -> float | None:
-    """Return the seconds that a Retry-After header asks for (RFC 9110 §10.2.3), or None."""
+def retry_after(reply: Reply) -> float | None:
+    """Return the seconds that an answer's Retry-After asks for (RFC 9110 §10.2.3), or None."""
+    text = reply.headers.get("retry-after")
     if text is None:
         return None
     if text.isascii() and text.isdigit():

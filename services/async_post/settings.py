@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.async_post.generations import Generations, parse_generations
 from services.async_post.key_settings import KeySettings
-from shared.settings import Environment, OutboundSettings
+from shared.settings import Environment, OutboundSettings, Port
 
 
 class AsyncPostSettings(KeySettings, OutboundSettings):
@@ -33,6 +33,25 @@ class AsyncPostSettings(KeySettings, OutboundSettings):
         description="domain=generation[,domain=generation…]: what receivers are spoken to in, nlweb or pollyweb, when "
         "post.requested does not say; the domain * is everybody else, nlweb when it is not there.",
     )
+    sync_post_token: SecretStr | None = Field(
+        default=None,
+        min_length=32,
+        max_length=512,
+        description="The bearer token of the synchronous Post's internal HTTP call, of printable ASCII without spaces; "
+        "not set: the call does not exist and its port is not listened at.",
+    )
+    sync_post_host: str = Field(default="127.0.0.1", description="Where the synchronous Post's HTTP call listens.")
+    sync_post_port: Port = Field(default=8082, description="Its port; keep it from the internet.")
+    sync_post_most_in_flight: int = Field(
+        default=200,
+        ge=1,
+        le=10_000,
+        description="Synchronous posts at once; each holds a connection and up to its reply's bytes. More are told to "
+        "come back. Of these FACESCAN_MOST_IN_FLIGHT_PER_DOMAIN to one domain.",
+    )
+    sync_post_most_reply_bytes: int = Field(
+        default=256 * 1024, ge=1024, le=4 * 1024 * 1024, description="A longer reply to a synchronous post is no reply."
+    )
     development_connect_to: Path | None = Field(
         default=None,
         description="Development only: a folder whose <domain>.json names in `inbox` where messages to that domain "
@@ -45,10 +64,13 @@ class AsyncPostSettings(KeySettings, OutboundSettings):
         parse_generations(text)
         return text
 
-    @property
-    def generations(self) -> Generations:
-        """What receivers are spoken to in."""
-        return parse_generations(self.receiver_generations)
+    @field_validator("sync_post_token")
+    @classmethod
+    def _can_stand_in_a_header(cls, token: SecretStr | None) -> SecretStr | None:
+        text = token.get_secret_value() if token is not None else ""
+        if not (text.isascii() and text.isprintable()) or " " in text:
+            raise ValueError("a token is printable ASCII without spaces")
+        return token
 
     @model_validator(mode="after")
     def _development_only(self) -> Self:
@@ -58,3 +80,8 @@ class AsyncPostSettings(KeySettings, OutboundSettings):
                 "FACESCAN_ENVIRONMENT is development"
             )
         return self
+
+    @property
+    def generations(self) -> Generations:
+        """What receivers are spoken to in."""
+        return parse_generations(self.receiver_generations)
