@@ -7,14 +7,15 @@ place do not slow each other down, and nothing that anybody sends makes memory g
 """
 
 import hashlib
+import mmap
 import secrets
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 # What sums of doubles may be off by: a bucket of five holds five.
 _ROUNDING_SECONDS: Final = 1e-6
+_BYTES_OF_DOUBLE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Buckets:
         self._clock = clock
         self._secret = secrets.token_bytes(16)
         # When the bucket of each place would be full again ("theoretical arrival time" of GCRA, ITU-T I.371).
-        self._full_at = array("d", bytes(8 * places))
+        # A mapping of its own: pages that no key has met yet take no memory.
+        self._full_at = memoryview(mmap.mmap(-1, _BYTES_OF_DOUBLE * places)).cast("d")
 
     def take(self, key: str, count: float = 1.0) -> float:
         """Take ``count`` tokens and return 0, or take none and return after how many seconds they would be there."""
