@@ -7,7 +7,7 @@ UV     := 0.13.9
 FRONT  := services/session/frontend
 PAGE   := services/session/static/.vite/manifest.json
 
-.PHONY: setup demo demo-browser page page-where-node-is test check bench fuzz lock docs-reference clean
+.PHONY: setup demo demo-browser page page-where-node-is test check bench bench-inbox fuzz lock docs-reference clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -54,6 +54,9 @@ check: setup ## types, lint, format, import rules, generated documents
 
 bench: setup ## own time of a verification, embedded and on real parts
 	@$(BIN)/python -m bench.loop
+
+bench-inbox: setup ## the front door's CPU a message beside the least that a server can do
+	@$(BIN)/python -m bench.inbox
 
 fuzz: setup ## throw broken requests at the front door: MINUTES=10, or COUNT=200000
 	@$(BIN)/python -m bench.fuzz $(if $(COUNT),--count $(COUNT),--minutes $(or $(MINUTES),1))

@@ -1,0 +1,190 @@
+"""The front door's own CPU a message and its latency, beside the least that a server can do, in the same run.
+
+    python -m bench.inbox                     embedded broker; Ed25519 and RSA-2048, three runs of each
+    python -m bench.inbox --kafka HOST:PORT   a Kafka that has the topics
+    python -m bench.inbox --junk              what junk costs, and what it does to good messages
+
+The front door is a process of its own, as the inbox has it (``bench.inbox_door``), and so are the limit script
+(``bench.inbox_limit``), the broker, and the load, which is this process: signed beforehand, in an open loop. CPU is the
+process's own user and system time, so it holds on a machine that has other work; latency does not.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import uvloop
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from bench.door_in_process import DOMAIN, post
+from bench.inbox_junk import JUNK
+from bench.inbox_load import Heard, OpenLoop, Request
+from bench.load import percentile
+from cli.embedded_topics import make_topics
+from shared.envelope import seal
+from shared.generation import Generation
+from shared.keys import SigningKey
+
+_SIGNED: Final = 500  # messages made beforehand; the door remembers none, so they may come again
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+class Server:
+    """A process under measurement."""
+
+    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
+        self._pid = process.pid
+        self.address = address
+
+    def cpu_seconds(self) -> float:
+        """Return the user and system time that it has used."""
+        facts = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(facts[11]) + int(facts[12])) / _TICKS
+
+
+@contextmanager
+def started(module: str, *arguments: str) -> Iterator[Server]:
+    """Run ``python -m module`` until it is left; it says where it listens as the last word of its first line."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        try:
+            line = process.stdout.readline().split() if process.stdout else []
+            if not line:
+                log.seek(0)
+                raise RuntimeError(f"{module} does not start: {log.read().decode()[-500:]}")
+            yield Server(process, line[-1])
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def signed_messages(key: SigningKey, count: int = _SIGNED) -> list[bytes]:
+    """Return messages as the first step of a verification sends them."""
+    return [
+        seal(
+            generation=Generation.NLWEB,
+            sender="shop.example",
+            receiver=DOMAIN,
+            subject="VerifyLocator@Identity",
+            body={"Locator": f"locator-{number:08d}", "Purpose": "Opening an account at Example Bank"},
+            correlation=str(uuid.uuid4()),
+            timestamp=datetime.now(UTC),
+            key=key,
+        )
+        for number in range(count)
+    ]
+
+
+def keys() -> dict[str, SigningKey]:
+    """Return a key of each kind."""
+    slow = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return {"Ed25519": SigningKey.generate("pw1"), "RSA-2048": SigningKey("pw1", slow)}
+
+
+def ask(server: Server, requests: Sequence[Request], rate: float, count: int) -> tuple[Heard, float]:
+    """Return what came back of ``count`` requests, and the microseconds of the server's CPU for each."""
+    before = server.cpu_seconds()
+    heard = uvloop.run(OpenLoop(server.address).run(requests, rate, count))
+    return heard, (server.cpu_seconds() - before) / count * 1e6
+
+
+def accepted(heard: Heard, count: int) -> None:
+    """Check that all was accepted. Raises RuntimeError: figures of refusals say nothing."""
+    if heard.statuses != {("good", 200): count} or heard.lost:
+        raise RuntimeError(f"not all accepted: {dict(heard.statuses)}, {heard.lost} lost")
+
+
+def compare(kafka: str, key: SigningKey, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the door's and the limit's CPU a message (median of the runs), and the door's p95 at half its load."""
+    requests = [Request(post(message)) for message in signed_messages(key)]
+    found: dict[str, list[float]] = {"inbox_door": [], "inbox_limit": []}
+    p95s = []
+    for _ in range(options.runs):
+        for name, figures in found.items():
+            with started(f"bench.{name}", kafka, key.record) as server:
+                accepted(ask(server, requests, options.rate, options.warm)[0], options.warm)
+                heard, microseconds = ask(server, requests, options.rate, options.count)
+                accepted(heard, options.count)
+                figures.append(microseconds)
+                if name == "inbox_door":
+                    half = 0.5e6 / microseconds
+                    heard, _ = ask(server, requests, half, options.count)
+                    accepted(heard, options.count)
+                    p95s.append(percentile(heard.latencies["good"], 95) * 1000)
+    door, limit = median(found["inbox_door"]), median(found["inbox_limit"])
+    return {
+        "door_microseconds": round(door),
+        "limit_microseconds": round(limit),
+        "door_runs": [round(value) for value in found["inbox_door"]],
+        "limit_runs": [round(value) for value in found["inbox_limit"]],
+        "ratio": round(limit / door, 2),
+        "a_second_and_core": round(1e6 / door),
+        "p95_milliseconds_at_half_load": round(median(p95s), 1),
+    }
+
+
+def junk(kafka: str, key: SigningKey, options: argparse.Namespace) -> dict[str, Any]:
+    """Return what each kind of junk costs, and good messages' p95 without junk and with as much again of all kinds."""
+    messages = signed_messages(key)
+    good = [Request(post(message)) for message in messages]
+    kinds = {name: [Request(post(make(message)), name) for message in messages] for name, make in JUNK.items()}
+    mixed = [request for turn in zip(good, *kinds.values(), strict=True) for request in turn]
+    half = [request for number, request in enumerate(good) for request in (request, mixed[-1 - number])]
+    figures: dict[str, Any] = {"microseconds": {}, "statuses": {}}
+    with started("bench.inbox_door", kafka, key.record) as server:
+        ask(server, good, options.rate, options.warm)
+        for name, requests in kinds.items():
+            heard, microseconds = ask(server, requests, options.rate, options.count)
+            figures["microseconds"][name] = round(microseconds)
+            figures["statuses"][name] = sorted({status for _, status in heard.statuses})
+        quiet, _ = ask(server, good, options.rate / 2, options.count)
+        noisy, _ = ask(server, half, options.rate, options.count * 2)
+    for name, heard in (("alone", quiet), ("beside_junk", noisy)):
+        figures[f"p95_milliseconds_{name}"] = round(percentile(heard.latencies["good"], 95) * 1000, 1)
+    return figures
+
+
+def main() -> int:
+    """Run the benchmark; exit code 1 when the door is further from the limit than the gate allows."""
+    parser = argparse.ArgumentParser(
+        prog="bench.inbox", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--rate", type=float, default=1500.0, help="messages a second while CPU is measured")
+    parser.add_argument("--count", type=int, default=6000, help="messages in each run")
+    parser.add_argument("--warm", type=int, default=1000, help="messages before each run that are not counted")
+    parser.add_argument("--kafka", help="host:port of a Kafka that has the topics; the embedded broker when left out")
+    parser.add_argument("--gate", type=float, default=0.75, help="least ratio of the limit's CPU to the door's")
+    parser.add_argument("--junk", action="store_true", help="measure junk instead")
+    options = parser.parse_args()
+    if options.kafka is not None:
+        return _run(options.kafka, options)
+    with started("emulators.kafka") as broker:
+        asyncio.run(make_topics(broker.address))
+        return _run(broker.address, options)
+
+
+def _run(kafka: str, options: argparse.Namespace) -> int:
+    if options.junk:
+        print(json.dumps(junk(kafka, SigningKey.generate("pw1"), options), indent=1))
+        return 0
+    figures = {name: compare(kafka, key, options) for name, key in keys().items()}
+    print(json.dumps(figures, indent=1))
+    return 0 if all(figure["ratio"] >= options.gate for figure in figures.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
