@@ -36,6 +36,9 @@ def set_up_logs(service: str, level: str) -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Asked anew for every line and written in none: where in the code, and in which thread and process.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # Their reports of a broker that is away repeat many times a second; ours say it once.
     for noisy in ("botocore", "urllib3", "faststream"):
         logging.getLogger(noisy).setLevel(max(logging.getLevelName(level), logging.WARNING))
