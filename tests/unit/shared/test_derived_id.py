@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from shared.events import _NAMESPACE, derived_id
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)))
+TEXT = st.text(st.characters(codec="utf-8"))
 
 
 @given(st.lists(TEXT, max_size=4))
