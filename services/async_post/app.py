@@ -12,8 +12,6 @@ from services.async_post.sender import GROUP as SENDER_GROUP
 from services.async_post.sender import Sender, lane
 from services.async_post.settings import AsyncPostSettings
 from services.async_post.signer import Signer
-from services.async_post.synchronous import SynchronousPost
-from services.async_post.synchronous_http import SynchronousPostCall
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
 from shared.core_dumps import forbid_core_dumps
@@ -55,20 +53,7 @@ def build(settings: AsyncPostSettings) -> Service:
         chance=random.Random(),  # noqa: S311 - jitter, no secret
     )
     if settings.sync_post_token is not None:
-        call = SynchronousPostCall(
-            SynchronousPost(
-                domain=settings.domain,
-                keys=keys,
-                generations=settings.generations,
-                delivery=delivery,
-                most_in_flight=settings.sync_post_most_in_flight,
-                most_in_flight_per_domain=settings.most_in_flight_per_domain,
-                most_reply_bytes=settings.sync_post_most_reply_bytes,
-                clock=now_utc,
-            ),
-            settings.sync_post_token.get_secret_value(),
-        )
-        service.serve(call, settings.sync_post_host, settings.sync_post_port, variable="FACESCAN_SYNC_POST_PORT")
+        _take_synchronous_posts(service, settings, settings.sync_post_token.get_secret_value(), keys, delivery)
     service.before_start(_keep_memory_private)
     service.before_start(keys.first)
     service.beside(keys.read_regularly)
@@ -105,6 +90,31 @@ def build(settings: AsyncPostSettings) -> Service:
     service.read(Delayer(service.publisher), dict[str, Any], "Records that come back when their time has come.")
     service.writes(PostRequested, PostSigned, PostSettled)
     return service
+
+
+def _take_synchronous_posts(
+    service: Service, settings: AsyncPostSettings, token: str, keys: KeyRing, delivery: HttpDelivery
+) -> None:
+    # Here, because most have no token, and a service that is idle has little room (ADR 7).
+    from services.async_post.synchronous import SynchronousPost  # noqa: PLC0415
+    from services.async_post.synchronous_http import SynchronousPostCall  # noqa: PLC0415
+
+    post = SynchronousPost(
+        domain=settings.domain,
+        keys=keys,
+        generations=settings.generations,
+        delivery=delivery,
+        most_in_flight=settings.sync_post_most_in_flight,
+        most_in_flight_per_domain=settings.most_in_flight_per_domain,
+        most_reply_bytes=settings.sync_post_most_reply_bytes,
+        clock=now_utc,
+    )
+    service.serve(
+        SynchronousPostCall(post, token),
+        settings.sync_post_host,
+        settings.sync_post_port,
+        variable="FACESCAN_SYNC_POST_PORT",
+    )
 
 
 async def _keep_memory_private() -> None:
