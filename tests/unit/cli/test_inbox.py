@@ -1,6 +1,7 @@
 """``facescan inbox explain``: each step, the exit code, and the same words as the inbox."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,21 +39,21 @@ def test_a_message_that_would_be_taken_is_followed_to_its_endpoint(tmp_path: Pat
 @pytest.mark.parametrize(
     ("data", "step", "reason", "status"),
     [
-        (b"{", "schema", "not_json", 422),
-        (as_bytes(now(To="other.example")), "receiver", "wrong_receiver", 422),
-        (as_bytes(message(at=datetime.now(UTC) - timedelta(hours=1))), "window", "outside_window", 422),
-        (as_bytes(now(Subject="Other@Identity")), "subject", "unexpected_subject", 422),
-        (as_bytes(now(From="Anonymous")), "sender", "unsigned", 401),
-        (as_bytes(message({"Locator": 1}, at=datetime.now(UTC))), "body", "unexpected_body", 422),
-        (as_bytes(now() | {"Hash": "0" * 64}), "hash", "signature_wrong", 401),
-        (as_bytes({"a": "x" * 70_000}), "bounds", "too_large", 413),
-        (b"[" * 100 + b"]" * 100, "bounds", "too_complex", 422),
+        (lambda: b"{", "schema", "not_json", 422),
+        (lambda: as_bytes(now(To="other.example")), "receiver", "wrong_receiver", 422),
+        (lambda: as_bytes(message(at=datetime.now(UTC) - timedelta(hours=1))), "window", "outside_window", 422),
+        (lambda: as_bytes(now(Subject="Other@Identity")), "subject", "unexpected_subject", 422),
+        (lambda: as_bytes(now(From="Anonymous")), "sender", "unsigned", 401),
+        (lambda: as_bytes(message({"Locator": 1}, at=datetime.now(UTC))), "body", "unexpected_body", 422),
+        (lambda: as_bytes(now() | {"Hash": "0" * 64}), "hash", "signature_wrong", 401),
+        (lambda: as_bytes({"a": "x" * 70_000}), "bounds", "too_large", 413),
+        (lambda: b"[" * 100 + b"]" * 100, "bounds", "too_complex", 422),
     ],
 )
 def test_a_refusal_names_its_step_reason_and_status(
-    tmp_path: Path, data: bytes, step: str, reason: str, status: int
+    tmp_path: Path, data: Callable[[], bytes], step: str, reason: str, status: int
 ) -> None:
-    result = explain(tmp_path, data, "--offline", "--json")
+    result = explain(tmp_path, data(), "--offline", "--json")  # made now: messages age while other tests run
     last = json.loads(result.output)["steps"][-1]
     assert result.exit_code == 1
     assert (last["step"], last["ok"], last["status"]) == (step, False, status)
