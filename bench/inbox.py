@@ -3,6 +3,7 @@
     python -m bench.inbox                     embedded broker; Ed25519 and RSA-2048, three runs of each
     python -m bench.inbox --kafka HOST:PORT   a Kafka that has the topics
     python -m bench.inbox --junk              what junk costs, and what it does to good messages
+    python -m bench.inbox --domains 100000    memory under so many sender domains
 
 The front door is a process of its own, as the inbox has it (``bench.inbox_door``), and so are the limit script
 (``bench.inbox_limit``), the broker, and the load, which is this process: signed beforehand, in an open loop. CPU is the
@@ -28,6 +29,7 @@ import uvloop
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bench.door_in_process import DOMAIN, post
+from bench.inbox_domains import many_domains
 from bench.inbox_junk import JUNK
 from bench.inbox_load import Heard, OpenLoop, Request
 from bench.load import percentile
@@ -169,7 +171,11 @@ def main() -> int:
     parser.add_argument("--kafka", help="host:port of a Kafka that has the topics; the embedded broker when left out")
     parser.add_argument("--gate", type=float, default=0.75, help="least ratio of the limit's CPU to the door's")
     parser.add_argument("--junk", action="store_true", help="measure junk instead")
+    parser.add_argument("--domains", type=int, help="measure the memory under so many sender domains instead")
     options = parser.parse_args()
+    if options.domains is not None:
+        print(json.dumps(uvloop.run(many_domains(options.domains))))
+        return 0
     if options.kafka is not None:
         return _run(options.kafka, options)
     with started("emulators.kafka") as broker:
