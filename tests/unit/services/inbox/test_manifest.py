@@ -10,7 +10,7 @@ from services.inbox.endpoint_map import MANIFEST_ROUTE
 from services.inbox.front import front_door
 from services.inbox.intake import Intake
 from services.inbox.manifest import OwnManifest, default_manifest, read_manifest
-from services.inbox.manifests import manifest_request
+from services.inbox.manifests import buffer_in, manifest_request
 from shared.envelope import parse
 from shared.errors import ConfigurationError
 from shared.generation import Generation
@@ -93,3 +93,19 @@ async def test_anybody_gets_the_manifest_over_http_by_message_and_by_address(pub
     finally:
         await server.stop()
     assert publisher.sent == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "buffer"),
+    [
+        (b'{"Response": {"About": {"Domain": "shop.example", "Feedback": "buffer.example"}}}', "buffer.example"),
+        (b'{"About": {"Feedback": "buffer.example"}}', "buffer.example"),
+        (b'{"About": {"Domain": "other.example", "Feedback": "buffer.example"}}', None),
+        (b'{"About": {"Feedback": "a.example", "Feedback": "b.example"}}', None),
+        (b'{"About": {"Feedback": "buffer.example"}, "Deep": ' + b"[" * 40 + b"]" * 40 + b"}", None),
+        (b'{"About": {"Feedback": "buffer.example"}, "Full": [' + b"0," * 20_000 + b"0]}", None),
+        (b"no JSON", None),
+    ],
+)
+def test_another_domains_manifest_names_a_buffer_only_within_bounds_and_once(answer: bytes, buffer: str | None) -> None:
+    assert buffer_in(answer, "shop.example") == buffer
