@@ -80,6 +80,27 @@ class Requester(BaseModel):
     correlation: str = Field(description="The Correlation of its message; the answer names it.")
 
 
+class Context(BaseModel):
+    """Where and on what the person has opened the page, as far as it is known: it decides how much proof is asked for.
+
+    It is never a proof itself. Only what the session service has seen for itself, or what a wallet has signed, belongs
+    here: what a page merely claims about itself may be anybody's claim.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    device: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]{16,64}$",
+        description="A keyed hash of what the device is known by, another one for each person.",
+    )
+    country: str | None = Field(default=None, pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2.")
+    latitude: float | None = Field(
+        default=None, ge=-90, le=90, description="In degrees (WGS 84), rounded to two decimals: about a kilometre."
+    )
+    longitude: float | None = Field(default=None, ge=-180, le=180, description="The same.")
+
+
 class VerificationRequested(_OfVerification):
     """Somebody wants to know whether the owner of a locator is in front of a camera."""
 
@@ -94,6 +115,18 @@ class VerificationRequested(_OfVerification):
     deadline_seconds: float | None = Field(
         default=None, gt=0, le=3600, description="How long the person may take; the service's own default when absent."
     )
+
+
+class VerificationOpened(_OfVerification):
+    """The person has opened the page, in a context that may make the check shorter or longer.
+
+    Published only when there is a context, after it was written into the verification's record.
+    """
+
+    type: ClassVar[str] = "facescan.verification.opened.v1"
+    topic: ClassVar[str] = "facescan.verification.opened"
+
+    context: Context | None = Field(default=None, description="As the verification's record has it.")
 
 
 class SessionCreated(_OfVerification):
@@ -230,6 +263,7 @@ class EndpointRequested(EventData):
 
 EVENTS: Final[tuple[type[EventData], ...]] = (
     VerificationRequested,
+    VerificationOpened,
     SessionCreated,
     CaptureCompleted,
     DeadlinePassed,

@@ -16,6 +16,7 @@ class Person:
     wallet_domain: str
     wallet_id: str
     photo: LegalPhoto
+    enrolled_at: int = 0  # epoch seconds
 
 
 class People:
@@ -38,6 +39,7 @@ class People:
             wallet_domain=str(person["wallet_domain"]),
             wallet_id=str(person["wallet_id"]),
             photo=LegalPhoto(str(person["photo_key"]), str(person["photo_version"]), str(person["photo_sha256"])),
+            enrolled_at=int(person["enrolled_at"]),
         )
 
     async def save(self, person: Person) -> None:
@@ -49,7 +51,7 @@ class People:
             "photo_key": person.photo.key,
             "photo_version": person.photo.version,
             "photo_sha256": person.photo.sha256,
-            "enrolled_at": int(datetime.now(UTC).timestamp()),
+            "enrolled_at": person.enrolled_at or int(datetime.now(UTC).timestamp()),
         }
         await self._tables.put(Put(PERSONS.name, item))
 

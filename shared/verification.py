@@ -60,9 +60,11 @@ class Verification:
     photo_key: str = ""
     photo_version: str = ""
     photo_sha256: str = ""
+    enrolled_at: int = 0
     traceparent: str = ""
     # What moves.
     browser: str = ""  # fingerprint of the one browser that the page is shown to; empty until it came
+    context: str = ""  # where and on what that browser opened it: an events.Context as JSON
     attempt: int = 0
     ended_attempt: int = 0
     trouble: bool = False

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from shared.events import Outcome
+from shared.events import Context, Outcome
 from shared.stores import ConditionFailedError, Item, Put, Tables, Update, Value
 from shared.tables import ATTEMPTS, VERDICTS, VERIFICATIONS
 from shared.verification import ENDED, FORGET_AFTER_SECONDS, OPEN, Attempt, State, Verification
@@ -18,12 +18,14 @@ _FACTS: Final = "facts"
 _OWN_ATTRIBUTES: Final = frozenset(
     ("verification_id", "state", "browser", "attempt", "ended_attempt", "trouble", "outcome", "decided_at", "forget_at")
 )
+# What comes later, if at all: no attribute until then.
+_LATER: Final = frozenset(("context",))
 
 
 def _item(record: Verification | Attempt) -> Item:
     own: dict[str, Value] = {}
     facts: dict[str, Value] = {}
-    for name in record.__dataclass_fields__:
+    for name in record.__dataclass_fields__.keys() - _LATER:
         (own if name in _OWN_ATTRIBUTES else facts)[name] = getattr(record, name)
     return {**own, _FACTS: orjson.dumps(facts).decode()}
 
@@ -75,16 +77,16 @@ class Verifications:
         )
         return (_verification(verification) if verification else None), (_attempt(found) if found else None)
 
-    async def open(self, verification_id: str, browser: str) -> Verification | None:
+    async def open(self, verification_id: str, browser: str, context: Context | None = None) -> Verification | None:
         """Note that the person looks at the page, in the browser with this fingerprint, if it is the first one.
 
-        Return the record, whatever its state and its browser; None: there is none.
+        ``context``: where and on what, for the policy; its event is published after this. Return the record, whatever
+        its state and its browser; None: there is none.
         """
-        return await self._move_or_get(
-            verification_id,
-            {"state": State.OPENED, "browser": browser},
-            {"state": [State.PROMPTED], "browser": [""]},
-        )
+        values: dict[str, Value] = {"state": State.OPENED, "browser": browser}
+        if context is not None:
+            values["context"] = context.model_dump_json(exclude_none=True)
+        return await self._move_or_get(verification_id, values, {"state": [State.PROMPTED], "browser": [""]})
 
     async def capture(self, verification_id: str, browser: str) -> Verification | None:
         """Note the page's "done", said by this browser while its session runs.

@@ -76,6 +76,7 @@ class Prompting:
             photo_key=person.photo.key if person else "",
             photo_version=person.photo.version if person else "",
             photo_sha256=person.photo.sha256 if person else "",
+            enrolled_at=person.enrolled_at if person else 0,
             forget_at=expires_at + FORGET_AFTER_SECONDS,
         )
 

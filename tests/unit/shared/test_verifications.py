@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.events import Outcome
+from shared.events import Context, Outcome
 from shared.people import People, Person
 from shared.stores import ConditionFailedError, Tables
 from shared.verification import Attempt, LegalPhoto, State, Verification
@@ -226,7 +226,7 @@ def test_a_verification_expires_at_its_second() -> None:
 
 async def test_a_locator_leads_to_its_person_until_it_expires(people: People) -> None:
     name, locator = str(uuid.uuid4()), str(uuid.uuid4())
-    person = Person(name, "wallet.example", "w1", LegalPhoto("key", "version", "sha"))
+    person = Person(name, "wallet.example", "w1", LegalPhoto("key", "version", "sha"), enrolled_at=1_700_000_000)
     await people.save(person)
     await people.issue(locator, name, NOW)
     assert await people.find(locator, NOW - timedelta(seconds=1)) == person
@@ -249,3 +249,12 @@ async def test_a_locator_is_issued_once(people: People) -> None:
     await people.issue(locator, "p1", NOW)
     with pytest.raises(ConditionFailedError):
         await people.issue(locator, "p2", NOW)
+
+
+async def test_where_a_page_was_first_opened_is_part_of_the_record(store: Verifications) -> None:
+    verification = await store.create(fresh())
+    first = await store.open(verification.verification_id, "a browser", Context(device="d" * 16, country="PT"))
+    again = await store.open(verification.verification_id, "another browser", Context(device="e" * 16))
+    assert first is not None
+    assert first == again
+    assert Context.model_validate_json(first.context) == Context(device="d" * 16, country="PT")
