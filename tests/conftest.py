@@ -1,12 +1,37 @@
-"""Fixtures that any test may ask for, and the account of what a run did not test."""
+"""Fixtures that any test may ask for, the account of what a run did not test, and who runs beside whom."""
+
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.kafka_fixtures import kafka_cluster, real_kafka, report_not_tested
+from tests.support.turns import Turns
 
 __all__ = ["kafka_cluster", "real_kafka"]
+
+pytest_plugins = ["pytester"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly what could not be tested here."""
     report_not_tested(terminalreporter)
+
+
+@pytest.fixture(scope="session")
+def turns(tmp_path_factory: pytest.TempPathFactory) -> Turns:
+    """Who may run now, agreed on by the processes of one run."""
+    return Turns(_of_the_run(tmp_path_factory))
+
+
+@pytest.fixture(autouse=True)
+def turn(request: pytest.FixtureRequest, turns: Turns) -> Iterator[None]:
+    """Tests run side by side, but one that is marked ``alone`` measures with no other test beside it."""
+    with turns.alone() if request.node.get_closest_marker("alone") else turns.beside_others():
+        yield
+
+
+def _of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns the folder that the processes of one run share (pytest-xdist gives each one below it)."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if base.name.startswith("popen-") else base

@@ -18,7 +18,7 @@ MOST_SECONDS_BACK = 6.0
 MOST_TIMES_THE_IMPORTS = 1.8
 TRIES = 3
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

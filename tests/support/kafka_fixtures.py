@@ -5,6 +5,7 @@ A ``conftest.py`` imports ``real_kafka`` and ``kafka_cluster`` and calls ``repor
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import NoReturn, TypeVar
 
@@ -12,19 +13,17 @@ import pytest
 
 from tests.support.real_kafka import Cluster, KafkaNotObtainableError, start_cluster, start_single
 
-__all__ = ["kafka_cluster", "leave_untested", "not_tested", "obtain", "real_kafka", "report_not_tested"]
+__all__ = ["kafka_cluster", "leave_untested", "obtain", "real_kafka", "report_not_tested"]
 
 Started = TypeVar("Started")
 
-not_tested: list[str] = []
-"""Sentences on what this run did not test."""
+MARK = "NOT TESTED:"
+_SENTENCE = re.compile(rf"{MARK} .*\)")
 
 
 def leave_untested(what: str, why: str) -> NoReturn:
     """Ends a test that cannot run here: skipped with a sentence that the summary repeats, or failed in CI."""
-    sentence = f"NOT TESTED: {what} ({why})"
-    if sentence not in not_tested:
-        not_tested.append(sentence)
+    sentence = f"{MARK} {what} ({why})"
     if os.environ.get("CI", "").lower() in {"1", "true"}:
         pytest.fail(sentence, pytrace=False)
     pytest.skip(sentence)
@@ -40,11 +39,22 @@ def obtain(what: str, start: Callable[[], Started]) -> Started:
 
 
 def report_not_tested(reporter: pytest.TerminalReporter) -> None:
-    """Prints what was not tested, if anything, where nobody overlooks it."""
-    if not_tested:
+    """Prints what was not tested, if anything, where nobody overlooks it.
+
+    The reports say it, not this process's memory: the tests may have run in other processes.
+    """
+    reports = [report for outcome in ("skipped", "failed", "error") for report in reporter.stats.get(outcome, [])]
+    sentences = sorted({said for report in reports for said in _SENTENCE.findall(_said(report))})
+    if sentences:
         reporter.section("NOT TESTED", sep="!", red=True, bold=True)
-        for sentence in not_tested:
+        for sentence in sentences:
             reporter.line(sentence, red=True, bold=True)
+
+
+def _said(report: pytest.TestReport) -> str:
+    """Returns what a test that was skipped or failed said."""
+    where = report.longrepr
+    return where[2] if isinstance(where, tuple) else str(where)
 
 
 @pytest.fixture(scope="session")
