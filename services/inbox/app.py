@@ -31,8 +31,17 @@ SETTINGS = InboxSettings
 def build(settings: InboxSettings) -> Service:
     """Put the inbox together: the door before the log, the router behind it."""
     service = Service("inbox", settings, tables=[CLAIMS, REGISTERED_KEYS])
-    keys = KeyCache(ValidatingResolver(settings.dns_resolver, settings.dns_timeout_seconds))
-    registered = KeyCache(RegisteredKeyResolver(RegisteredKeys(service.tables)), source="registered")
+    keys = KeyCache(
+        ValidatingResolver(settings.dns_resolver, settings.dns_timeout_seconds),
+        bounds=settings.key_cache_bounds,
+        budget=settings.look_up_budget(),
+    )
+    registered = KeyCache(
+        RegisteredKeyResolver(RegisteredKeys(service.tables)),
+        source="registered",
+        bounds=settings.key_cache_bounds,
+        budget=settings.look_up_budget(),
+    )
     endpoints = CurrentMap(settings.endpoint_map or DEFAULT_FILE)
     opener = Opener(
         domain=settings.domain,

@@ -69,6 +69,7 @@ class Reason(StrEnum):
     BOGUS = "dnssec_bogus"
     SIGNATURE = "signature_wrong"
     UNDECIDED = "key_undecided"
+    LOOK_UPS = "key_look_ups_spent"
     BROKER = "not_stored"
     OVERLOADED = "overloaded"
     INTERNAL = "internal"
@@ -116,6 +117,7 @@ STATUS: Final = {
     Reason.BOGUS: _UNAUTHENTIC,
     Reason.SIGNATURE: _UNAUTHENTIC,
     Reason.UNDECIDED: _UNAVAILABLE,
+    Reason.LOOK_UPS: _TOO_MANY,
     Reason.BROKER: _UNAVAILABLE,
     Reason.OVERLOADED: _UNAVAILABLE,
     Reason.INTERNAL: 500,

@@ -39,7 +39,8 @@ _ACCEPTED_COUNTER: Final = ANSWERED.labels("accepted")
 # What says that a signature was looked for and did not hold.
 _FORGED: Final = frozenset(
     {Reason.SIGNATURE, Reason.KEY_ABSENT, Reason.KEY_MALFORMED, Reason.KEY_REVOKED, Reason.KEY_WEAK,
-     Reason.KEY_UNSUPPORTED, Reason.INSECURE, Reason.BOGUS, Reason.UNDECIDED}
+     Reason.KEY_UNSUPPORTED, Reason.INSECURE, Reason.BOGUS, Reason.UNDECIDED,
+     Reason.LOOK_UPS}
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge
 
-from services.inbox.look_up_budget import LookUpBudget
+from services.inbox.look_up_budget import LookUpBudget, Spent
 from shared.keys import KeyRecordError, PublicKey, usable_keys
 from shared.resolver import Answer, KeyAnswer, Resolver
 
@@ -32,7 +32,10 @@ _NUMBERED: Final = re.compile(r"([^.]*?)([1-9][0-9]{0,8})(?=\.)")
 
 @dataclass(frozen=True, slots=True)
 class KnownKeys:
-    """One answer: its usable keys, or why it has none; which look-up brought it, begun and kept until (monotonic)."""
+    """One answer: its usable keys, or why it has none; which look-up brought it, begun and kept until (monotonic).
+
+    ``spent``: nobody was asked, because no look-up is allowed now.
+    """
 
     answer: Answer
     keys: tuple[PublicKey, ...]
@@ -40,6 +43,7 @@ class KnownKeys:
     look_up: int
     asked_at: float
     until: float
+    spent: Spent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +94,8 @@ class KeyCache:
         asking = self._asking.get(name)
         if asking is None:
             # A name that has verified before costs one look-up for its time to live, whatever strangers do.
-            if name not in self._proven and not self._allowed(name, owner, known):
-                return self._undecided()
+            if name not in self._proven and (spent := self._take(name, owner, known)) is not None:
+                return self._limited(spent)
             CACHE.labels(self._source, "miss").inc()
             asking = self._ask(name)
         return await asyncio.shield(asking)
@@ -104,8 +108,8 @@ class KeyCache:
                 return known
             asking = self._asking.get(name)
             if asking is None:
-                if not self._allowed(name, owner, known):
-                    return self._undecided()
+                if (spent := self._take(name, owner, known)) is not None:
+                    return self._limited(spent)
                 CACHE.labels(self._source, "past").inc()
                 asking = self._ask(name)
             known = await asyncio.shield(asking)
@@ -122,14 +126,14 @@ class KeyCache:
     def _known(self, name: str) -> KnownKeys | None:
         return self._proven.get(name) or self._others.get(name)
 
-    def _undecided(self) -> KnownKeys:
+    def _limited(self, spent: Spent) -> KnownKeys:
         CACHE.labels(self._source, "limited").inc()
-        return KnownKeys(Answer.UNDECIDED, (), None, self._look_ups + 1, self._clock(), 0.0)
+        return KnownKeys(Answer.UNDECIDED, (), None, self._look_ups + 1, self._clock(), 0.0, spent)
 
-    def _allowed(self, name: str, owner: str, known: KnownKeys | None) -> bool:
+    def _take(self, name: str, owner: str, known: KnownKeys | None) -> Spent | None:
         expected = name in self._proven or _predecessor(name) in self._proven
         if expected and (known is None or self._clock() >= known.asked_at + self._bounds.again_seconds):
-            return True
+            return None
         return self._budget.take(owner)
 
     def _ask(self, name: str) -> asyncio.Task[KnownKeys]:

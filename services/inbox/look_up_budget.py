@@ -3,6 +3,15 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """No look-up is allowed now, but in ``wait_seconds``. ``by_owner``: its own bucket is empty, else that of all."""
+
+    by_owner: bool
+    wait_seconds: float
 
 
 class LookUpBudget:
@@ -29,8 +38,8 @@ class LookUpBudget:
         self._overall = (overall_per_second, clock())
         self._owners: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def take(self, owner: str) -> bool:
-        """Take one look-up from the owner's bucket and the overall one; False when either is empty."""
+    def take(self, owner: str) -> Spent | None:
+        """Take one look-up from the owner's bucket and the overall one; return which is empty, if one is."""
         now = self._clock()
         tokens, at = self._owners.pop(owner, (self._burst, now))
         tokens = min(self._burst, tokens + (now - at) * self._per_second)
@@ -41,4 +50,8 @@ class LookUpBudget:
         self._overall = (overall - allowed, now)
         if len(self._owners) > self._most_owners:
             self._owners.popitem(last=False)
-        return allowed
+        if allowed:
+            return None
+        if tokens < 1:
+            return Spent(by_owner=True, wait_seconds=(1 - tokens) / self._per_second)
+        return Spent(by_owner=False, wait_seconds=(1 - overall) / self._overall_per_second)

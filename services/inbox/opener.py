@@ -104,6 +104,12 @@ def _unsigned(envelope: Envelope) -> bool:
 
 
 def _check_signature(envelope: Envelope, known: KnownKeys) -> None:
+    if known.spent is not None and known.spent.by_owner:
+        raise RefusedError(
+            Reason.LOOK_UPS,
+            "too many keys were looked up in this sender's name",
+            retry_after_seconds=known.spent.wait_seconds,
+        )
     if known.answer is not Answer.SECURE:
         raise RefusedError(*_UNUSABLE[known.answer])
     if known.trouble is not None:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from services.inbox.door_settings import DoorSettings
+from services.inbox.key_cache_settings import KeyCacheSettings
 from shared.settings import Port, Settings
 
 
@@ -23,7 +24,7 @@ def _loopback_resolver(text: str) -> str:
     return text
 
 
-class InboxSettings(DoorSettings, Settings):
+class InboxSettings(DoorSettings, KeyCacheSettings, Settings):
     """What the inbox needs to know."""
 
     inbox_host: str = Field(default="127.0.0.1", description="Where the front door listens.")

@@ -87,6 +87,16 @@ def test_a_resolver_elsewhere_is_refused(where: str) -> None:
         load(InboxSettings, LEAST | {"FACESCAN_DNS_RESOLVER": where})
 
 
+def test_the_bounds_of_the_key_cache_are_settings_and_must_fit_together() -> None:
+    settings = load(InboxSettings, LEAST | {"FACESCAN_KEY_CACHE_NAMES": "50", "FACESCAN_KEY_CACHE_LEAST_SECONDS": "1"})
+    bounds = settings.key_cache_bounds
+    assert (bounds.most_names, bounds.least_seconds, bounds.longest_seconds, bounds.negative_seconds) == (50, 1, 3600, 60)
+    for wrong in ({"LEAST_SECONDS": "61"}, {"LEAST_SECONDS": "10", "LONGEST_SECONDS": "9"}):
+        given = {f"FACESCAN_KEY_CACHE_{name}": value for name, value in wrong.items()}
+        with pytest.raises(ConfigurationError, match="FACESCAN_KEY_CACHE_LEAST_SECONDS is longer"):
+            load(InboxSettings, LEAST | given)
+
+
 @pytest.mark.parametrize("secret", ["", "short", "x" * 31])
 def test_a_guessable_secret_of_the_page_s_addresses_is_refused_and_not_shown(secret: str) -> None:
     given = {"FACESCAN_SESSION_PUBLIC_URL": "https://scan.example", "FACESCAN_SCAN_TOKEN_SECRET": secret}

@@ -79,7 +79,7 @@ def key_cache(resolver: Resolver, *, again_seconds: float = 0.0, burst: float = 
     return KeyCache(
         resolver,
         bounds=CacheBounds(least_seconds=0.0, again_seconds=again_seconds),
-        budget=LookUpBudget(burst=burst, per_second=0.0),
+        budget=LookUpBudget(burst=burst, per_second=1e-9),
     )
 
 

@@ -34,7 +34,7 @@ def test_every_reason_has_the_status_of_the_protocol() -> None:
         Reason.HEAD: 431,
         Reason.INTERNAL: 500,
         **dict.fromkeys(
-            (Reason.CONNECTIONS, Reason.ADDRESS_RATE, Reason.UNVERIFIED_RATE, Reason.SENDER_RATE),
+            (Reason.CONNECTIONS, Reason.ADDRESS_RATE, Reason.UNVERIFIED_RATE, Reason.SENDER_RATE, Reason.LOOK_UPS),
             429,
         ),
         **dict.fromkeys((Reason.UNDECIDED, Reason.BROKER, Reason.OVERLOADED, Reason.HANDLER, Reason.IN_PROGRESS,

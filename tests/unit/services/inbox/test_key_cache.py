@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from services.inbox.key_cache import CacheBounds, KeyCache
-from services.inbox.look_up_budget import LookUpBudget
+from services.inbox.look_up_budget import LookUpBudget, Spent
 from shared.resolver import Answer, KeyAnswer, Resolver
 from tests.unit.services.inbox.messages import RECORD, ScriptedResolver, secure
 
@@ -109,6 +109,7 @@ async def test_one_domain_s_made_up_names_cost_its_budget_and_nobody_else_s(cloc
     keys = cache(resolver, clock, burst=3)
     answers = [(await keys.find(f"{number}x.shop", "shop")).answer for number in range(5)]
     assert answers == [Answer.ABSENT] * 3 + [Answer.UNDECIDED] * 2
+    assert (await keys.find("5x.shop", "shop")).spent == Spent(by_owner=True, wait_seconds=2.0)
     assert (await keys.find("a.other", "other")).answer is Answer.ABSENT
     clock.now += 2.0
     assert (await keys.find("6x.shop", "shop")).answer is Answer.ABSENT
@@ -142,5 +143,6 @@ async def test_a_look_up_that_began_before_a_message_came_decides_nothing_about_
 
 def test_what_is_remembered_of_budgets_is_bounded_and_all_together_have_one(clock: Clock) -> None:
     budget = LookUpBudget(overall_per_second=100.0, most_owners=10, clock=clock)
-    assert sum(budget.take(f"{number}.example") for number in range(1000)) == 100
+    spent = [budget.take(f"{number}.example") for number in range(1000)]
+    assert spent == [None] * 100 + [Spent(by_owner=False, wait_seconds=0.01)] * 900
     assert len(budget._owners) == 10

@@ -150,13 +150,13 @@ async def test_a_key_that_appears_after_it_was_found_absent_is_accepted() -> Non
     await opening.open(as_bytes(message()))
 
 
-async def test_forged_signatures_cost_the_budget_s_look_ups_and_are_undecided_beyond_it() -> None:
+async def test_forged_signatures_cost_the_budget_s_look_ups_and_are_too_many_beyond_it() -> None:
     resolver = ScriptedResolver()
     opening = opener(resolver, again_seconds=60.0)
     await opening.open(as_bytes(message()))
     reasons = [await reason(opening, as_bytes(message(key=OTHER_KEY))) for _ in range(20)]
     # The first message took one of the ten look-ups.
-    assert reasons == [Reason.SIGNATURE] * 9 + [Reason.UNDECIDED] * 11
+    assert reasons == [Reason.SIGNATURE] * 9 + [Reason.LOOK_UPS] * 11
     assert resolver.asked == [NAME] * 10
 
 
@@ -172,9 +172,9 @@ async def test_a_forger_who_spends_the_budget_turns_no_rotation_into_a_refusal()
     await opening.open(as_bytes(message(key=OTHER_KEY, selector="pw2")))
     resolver.answers[NAME] = secure(public_key_txt(OTHER_KEY))
     await opening.open(as_bytes(message(key=OTHER_KEY)))
-    # A name that nobody could expect is undecided, and its sender tries again.
+    # A name that nobody could expect is not looked up now: its sender is told to come again (429), not refused.
     resolver.answers[f"new._domainkey.{SENDER}"] = secure(RECORD)
-    assert await reason(opening, as_bytes(message(selector="new"))) is Reason.UNDECIDED
+    assert await reason(opening, as_bytes(message(selector="new"))) is Reason.LOOK_UPS
     assert len(resolver.asked) == 12
 
 
