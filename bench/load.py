@@ -20,7 +20,6 @@ from cli.peers import SHOP, WALLET, Peers
 from emulators.pictures import make_picture
 from shared.errors import UnavailableError
 from shared.events import derived_id
-from shared.people import People
 from shared.stores import Tables
 
 _ENROLLED_FOR: Final = timedelta(hours=6)
@@ -89,7 +88,7 @@ class Load:
     async def enrol(self, roles: tuple[Role, ...], persons_each: int = 4) -> None:
         """Register persons for each role and order how they behave."""
         system = self._system
-        enrolment = Enrolment(system.aws, People(Tables(system.aws, system.stores)), system.stores)
+        enrolment = Enrolment(system.aws, Tables(system.aws, system.stores), system.stores)
         for role in set(roles):
             for _ in range(persons_each):
                 person = f"load-{uuid4().hex[:12]}"

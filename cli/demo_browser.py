@@ -19,7 +19,6 @@ from cli.peers import SHOP, WALLET, Peers
 from emulators.camera_film import write_film
 from emulators.pictures import make_picture
 from shared.errors import ConfigurationError, UnavailableError
-from shared.people import People
 from shared.stores import Tables
 
 _FLAGS: Final = (
@@ -35,7 +34,7 @@ _SCREEN_MILLISECONDS: Final = 30_000
 async def ask_for_person(system: DemoSystem, peers: Peers, person: str) -> tuple[str, str]:
     """Enrol ``person``, let the sample domain ask, and return its Correlation and the page's address."""
     wallet_id, correlation = f"{person}-{uuid4().hex[:8]}", str(uuid4())
-    enrolled = await Enrolment(system.aws, People(Tables(system.aws, system.stores)), system.stores).enrol(
+    enrolled = await Enrolment(system.aws, Tables(system.aws, system.stores), system.stores).enrol(
         person=person,
         photo=make_picture(person),
         photo_name=f"the picture of {person}",

@@ -15,7 +15,6 @@ from cli.peers import SHOP, WALLET, Peers
 from cli.timeline import Step, following
 from emulators.pictures import make_picture
 from shared.events import derived_id
-from shared.people import People
 from shared.settings import StoreSettings
 from shared.stores import Aws, Tables
 
@@ -85,7 +84,7 @@ class Demo:
         person = f"demo-{case.name.replace(' ', '-')}"
         wallet_id = f"{person}-{uuid4().hex[:8]}"
         system = self._system
-        enrolment = Enrolment(system.aws, People(Tables(system.aws, system.stores)), system.stores)
+        enrolment = Enrolment(system.aws, Tables(system.aws, system.stores), system.stores)
         enrolled = await enrolment.enrol(
             person=person,
             photo=make_picture(person),

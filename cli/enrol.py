@@ -12,7 +12,6 @@ from cli.connection import open_aws, store_settings
 from cli.enrolment import Enrolled, Enrolment, new_locator
 from cli.output import emit, json_option
 from shared.domain_names import domain_name
-from shared.people import People
 from shared.stores import Tables
 
 _PERSON: Final = re.compile(r"[A-Za-z0-9._~-]{1,200}\Z")
@@ -80,7 +79,7 @@ async def _enrol(person: str, photo: Path, wallet: str, wallet_id: str, locator:
     settings = store_settings()
     aws = open_aws(settings)
     try:
-        return await Enrolment(aws, People(Tables(aws, settings)), settings).enrol(
+        return await Enrolment(aws, Tables(aws, settings), settings).enrol(
             person=person,
             photo=await asyncio.to_thread(photo.read_bytes),
             photo_name=str(photo),

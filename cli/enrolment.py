@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Final
 
 from shared.errors import ConfigurationError
-from shared.keys import sha256_hex
+from shared.legal_photos import LegalPhotos
 from shared.people import People, Person
+from shared.person_keys import PersonKeys
 from shared.settings import StoreSettings
-from shared.stores import Aws, ConditionFailedError, ServiceError
-from shared.verification import LegalPhoto
+from shared.stores import Aws, ConditionFailedError, ServiceError, Tables
 
 # What DetectFaces and CompareFaces take as bytes (Amazon Rekognition, "Guidelines and quotas").
 _MOST_BYTES: Final = 5 * 1024 * 1024
@@ -36,10 +36,10 @@ def new_locator() -> str:
 class Enrolment:
     """Registers persons."""
 
-    def __init__(self, aws: Aws, people: People, settings: StoreSettings) -> None:
+    def __init__(self, aws: Aws, tables: Tables, settings: StoreSettings) -> None:
         self._aws = aws
-        self._people = people
-        self._bucket = settings.bucket
+        self._people = People(tables)
+        self._photos = LegalPhotos(aws, PersonKeys(aws, tables, settings), settings)
 
     async def enrol(
         self,
@@ -58,14 +58,7 @@ class Enrolment:
         for what the caller must change, UnavailableError for an outage.
         """
         await self._check_one_face(photo, photo_name)
-        key = f"persons/{person}/legal-photo"
-        stored = await self._aws.call(
-            "s3.PutObject", self._aws.client("s3").put_object, Bucket=self._bucket, Key=key, Body=photo
-        )
-        version = stored.get("VersionId")
-        if not version:
-            raise ConfigurationError(f"bucket {self._bucket} is not versioned; make it with: facescan tables create")
-        registered = Person(person, wallet_domain, wallet_id, LegalPhoto(key, version, sha256_hex(photo)))
+        registered = Person(person, wallet_domain, wallet_id, await self._photos.save(person, photo))
         await self._people.save(registered)
         try:
             await self._people.issue(locator, person, expires_at)

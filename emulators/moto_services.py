@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from moto.core.responses import ActionResult
 
-PRELOADED_SERVICES = ("dynamodb", "s3", "secretsmanager", "sts")
+PRELOADED_SERVICES = ("dynamodb", "kms", "s3", "secretsmanager", "sts")
 """Imported before the endpoint is ready, so that no client's first call pays for it."""
 
 _SCOPE_PARTS = 5

@@ -70,6 +70,17 @@ class StoreSettings(_FromEnvironment):
     bucket: str = Field(
         default="facescan", pattern=r"^[a-z0-9.-]{3,63}$", description="The S3 bucket of pictures; versioned."
     )
+    kms_key: str = Field(
+        default="alias/facescan",
+        pattern=r"^[A-Za-z0-9:/_-]{1,2048}$",
+        description="The KMS key (alias, id or ARN) that wraps the persons' data keys.",
+    )
+    data_key_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        le=60,
+        description="How long a process remembers an unwrapped data key; an erased person's may work for so long.",
+    )
     store_threads: int = Field(
         default=8, ge=1, le=64, description="Calls to AWS at once; each costs a thread and a connection."
     )

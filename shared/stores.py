@@ -174,6 +174,13 @@ class Update:
     when: Mapping[str, Sequence[Value]]
 
 
+def read_object(s3: Any, **place: str) -> bytes:
+    """Return the whole body of an S3 object. Blocking, for ``Aws.call``: the body comes after the answer's head."""
+    with s3.get_object(**place)["Body"] as body:
+        content: bytes = body.read()
+    return content
+
+
 class Tables:
     """Reads and conditional writes of items whose values are strings, whole numbers and booleans."""
 

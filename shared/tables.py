@@ -1,4 +1,4 @@
-"""The DynamoDB tables and the S3 bucket, declared as data, and their creation in one shot."""
+"""The DynamoDB tables, the S3 bucket and the KMS key, declared as data, and their creation in one shot."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,20 +24,36 @@ CLAIMS: Final = TableSpec("claims", "message", expires_by="expires_at")
 REGISTERED_KEYS: Final = TableSpec("registered-keys", "owner")
 LOCATORS: Final = TableSpec("locators", "locator")
 PERSONS: Final = TableSpec("persons", "person")
+# Never backed up: a copy of a wrapped key would open what an erasure has closed (docs/privacy.md).
+PERSON_KEYS: Final = TableSpec("person-keys", "person")
 VERIFICATIONS: Final = TableSpec("verifications", "verification_id", expires_by="forget_at")
 ATTEMPTS: Final = TableSpec("attempts", "verification_id", sort_key="attempt", sort_type="N", expires_by="forget_at")
 VERDICTS: Final = TableSpec("verdicts", "provider_session_id", expires_by="forget_at")
 DEAD_LETTERS: Final = TableSpec("dead-letters", "place", expires_by="forget_at")
 
-TABLES: Final = (DEAD_LETTERS, CLAIMS, REGISTERED_KEYS, LOCATORS, PERSONS, VERIFICATIONS, ATTEMPTS, VERDICTS)
+TABLES: Final = (
+    DEAD_LETTERS,
+    CLAIMS,
+    REGISTERED_KEYS,
+    LOCATORS,
+    PERSONS,
+    PERSON_KEYS,
+    VERIFICATIONS,
+    ATTEMPTS,
+    VERDICTS,
+)
 
 # Evidence is deleted by the verdict itself as soon as it has decided; the bucket's rule catches what a crash left.
 EVIDENCE_PREFIX: Final = "evidence/"
 EVIDENCE_DAYS: Final = 1
+PERSONS_PREFIX: Final = "persons/"
 
 
 def create_tables(aws: Aws, settings: StoreSettings) -> list[str]:
-    """Create the tables and the bucket that are missing and return their names. Blocking; raises botocore's errors."""
+    """Create the tables, the bucket and the KMS key that are missing and return their names.
+
+    Blocking; raises botocore's errors.
+    """
     dynamodb = aws.client("dynamodb")
     made = []
     for spec in TABLES:
@@ -62,7 +78,23 @@ def create_tables(aws: Aws, settings: StoreSettings) -> list[str]:
         made.append(name)
     if _create_bucket(aws.client("s3"), settings.bucket):
         made.append(settings.bucket)
+    if _create_key(aws.client("kms"), settings.kms_key):
+        made.append(settings.kms_key)
     return made
+
+
+def _create_key(kms: Any, name: str) -> bool:
+    """Make a key and give it this alias, if there is none; a key named by its id or ARN is the operator's to make."""
+    if not name.startswith("alias/"):
+        return False
+    try:
+        kms.describe_key(KeyId=name)
+    except kms.exceptions.NotFoundException:
+        key = kms.create_key(Description="facescan: wraps the data keys of persons")["KeyMetadata"]["KeyId"]
+        kms.enable_key_rotation(KeyId=key)
+        kms.create_alias(AliasName=name, TargetKeyId=key)
+        return True
+    return False
 
 
 def _create_bucket(s3: Any, bucket: str) -> bool:

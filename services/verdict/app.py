@@ -9,22 +9,29 @@ from services.verdict.settings import VerdictSettings
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
 from shared.events import CaptureCompleted, DeadlinePassed, PostRequested, VerdictReached
+from shared.legal_photos import LegalPhotos
+from shared.person_keys import PersonKeys
 from shared.service import Service
-from shared.tables import ATTEMPTS, VERDICTS, VERIFICATIONS
+from shared.tables import ATTEMPTS, PERSON_KEYS, VERDICTS, VERIFICATIONS
 from shared.verifications import Verifications
 
 SETTINGS = VerdictSettings
 
+_TABLES = (VERIFICATIONS, ATTEMPTS, VERDICTS, PERSON_KEYS)
+
 
 def build(settings: VerdictSettings) -> Service:
     """Put the verdict service together."""
-    service = Service("verdict", settings, tables=[VERIFICATIONS, ATTEMPTS, VERDICTS], uses=["s3", "rekognition"])
+    service = Service("verdict", settings, tables=_TABLES, uses=["s3", "rekognition", "kms"])
     verifications = Verifications(service.tables)
+    keys = PersonKeys(service.aws, service.tables, settings)
     verdicts = Verdicts(
         verifications=verifications,
         results=RekognitionResults(service.aws),
-        evidence=EvidenceStore(service.aws, settings.bucket),
-        faces=RekognitionFaces(service.aws, settings.bucket, settings.least_similarity_percent),
+        evidence=EvidenceStore(service.aws, settings.bucket, keys),
+        faces=RekognitionFaces(
+            service.aws, LegalPhotos(service.aws, keys, settings), settings.least_similarity_percent
+        ),
         announcing=Announcing(
             verifications=verifications,
             publisher=service.publisher,

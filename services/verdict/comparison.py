@@ -4,10 +4,10 @@ import logging
 from typing import Final, Protocol
 
 from services.verdict.domain import Match
-from services.verdict.evidence import Picture
 from shared.errors import UnavailableError
+from shared.legal_photos import LegalPhotos
 from shared.stores import Aws, ServiceError
-from shared.verification import LegalPhoto
+from shared.verification import Attempt
 
 log = logging.getLogger(__name__)
 
@@ -18,26 +18,30 @@ _NO_FACE: Final = "InvalidParameterException"
 class Faces(Protocol):
     """Compares faces."""
 
-    async def compare(self, picture: Picture, photo: LegalPhoto) -> Match:
-        """Say whether both show the same person. Raises UnavailableError when that cannot be said now."""
+    async def compare(self, picture: bytes, attempt: Attempt) -> Match:
+        """Say whether ``picture`` (PNG or JPEG) shows whom the attempt's pinned legal photo shows.
+
+        Raises UnavailableError when that cannot be said now.
+        """
 
 
 class RekognitionFaces:
-    """Amazon Rekognition CompareFaces on objects in S3; pictures never pass through this process for it."""
+    """Amazon Rekognition CompareFaces. The pictures go as bytes: what lies in S3 is sealed (ADR 17)."""
 
-    def __init__(self, aws: Aws, bucket: str, least_similarity_percent: float) -> None:
+    def __init__(self, aws: Aws, photos: LegalPhotos, least_similarity_percent: float) -> None:
         self._aws = aws
-        self._bucket = bucket
+        self._photos = photos
         self._least_similarity_percent = least_similarity_percent
 
-    async def compare(self, picture: Picture, photo: LegalPhoto) -> Match:
+    async def compare(self, picture: bytes, attempt: Attempt) -> Match:
         """See Faces."""
+        photo = await self._photos.read(attempt.person, attempt.photo)
         try:
             answer = await self._aws.call(
                 "rekognition.CompareFaces",
                 self._aws.client("rekognition").compare_faces,
-                SourceImage={"S3Object": {"Bucket": picture.bucket, "Name": picture.key, "Version": picture.version}},
-                TargetImage={"S3Object": {"Bucket": self._bucket, "Name": photo.key, "Version": photo.version}},
+                SourceImage={"Bytes": picture},
+                TargetImage={"Bytes": photo},
                 SimilarityThreshold=self._least_similarity_percent,
                 QualityFilter="AUTO",
             )

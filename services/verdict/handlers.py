@@ -1,5 +1,6 @@
 """From a hint or a deadline to a verdict: fetch at once, keep, judge, compare, decide once, announce."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -114,7 +115,9 @@ class Verdicts:
     async def _judge(
         self, verification: Verification, attempt: Attempt, *, was_captured: bool, last_look: bool = False
     ) -> None:
-        result = await self._results.fetch(attempt.provider_session_id)
+        result, _ = await asyncio.gather(
+            self._results.fetch(attempt.provider_session_id), self._evidence.prepare(attempt)
+        )
         picture: Picture | None = None
         if result.picture and result.confidence_percent is not None:
             # Before anything else: three minutes after its creation the provider forgets the session.
@@ -124,8 +127,8 @@ class Verdicts:
         ):
             result, picture = kept
         match judge(result, self._least_confidence_percent, was_captured=was_captured):
-            case Liveness.LIVE if picture is not None:
-                outcome = outcome_of(await self._faces.compare(picture, attempt.photo))
+            case Liveness.LIVE if result.picture:
+                outcome = outcome_of(await self._faces.compare(result.picture, attempt))
                 await self._conclude(verification, attempt, outcome)
             case Liveness.NOT_LIVE:
                 await self._conclude(verification, attempt, Outcome.FAILURE)
@@ -165,11 +168,11 @@ class Verdicts:
     async def _forget_left(self, attempt: Attempt) -> None:
         """Remove what an earlier look has kept and could not remove."""
         try:
-            kept = await self._evidence.find(attempt)
+            kept = await self._evidence.place(attempt)
         except UnavailableError:
             return  # as below
         if kept is not None:
-            await self._forget(kept[1])
+            await self._forget(kept)
 
     async def _forget(self, picture: Picture) -> None:
         try:

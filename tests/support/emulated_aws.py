@@ -8,8 +8,9 @@ import boto3
 from botocore.config import Config
 
 from emulators.pictures import make_picture
-from shared.keys import sha256_hex
+from shared.legal_photos import LegalPhotos
 from shared.people import People, Person
+from shared.person_keys import PersonKeys
 from shared.settings import StoreSettings
 from shared.stores import Aws, Tables
 from shared.tables import EVIDENCE_PREFIX, create_tables
@@ -48,6 +49,8 @@ class Emulated:
         self.aws = EmulatedAws(self.settings, url)
         self.tables = Tables(self.aws, self.settings)
         self.people = People(self.tables)
+        self.keys = PersonKeys(self.aws, self.tables, self.settings)
+        self.photos = LegalPhotos(self.aws, self.keys, self.settings)
         create_tables(self.aws, self.settings)
 
     def door(self, name: str, order: dict[str, Any] | None = None) -> Any:
@@ -72,15 +75,13 @@ class Emulated:
         """Return how many liveness sessions the provider has."""
         return len(self.door("sessions"))
 
-    def put_photo(self, person: str, faces: int = 1) -> LegalPhoto:
-        """Store a legal photo and return where it is."""
-        photo, key = make_picture(person, faces, variant=1), f"persons/{person}/legal-photo"
-        stored = self.aws.client("s3").put_object(Bucket=self.settings.bucket, Key=key, Body=photo)
-        return LegalPhoto(key, stored["VersionId"], sha256_hex(photo))
+    async def put_photo(self, person: str, faces: int = 1, *, shows: str | None = None) -> LegalPhoto:
+        """Store a legal photo of a person, on which somebody else may be, and return where it is."""
+        return await self.photos.save(person, make_picture(shows or person, faces, variant=1))
 
     async def enrol(self, person: str, locator: str, *, wallet: str = "wallet.example", days: int = 1) -> Person:
         """Register a person and a locator; negative days make it an expired one."""
-        registered = Person(person, wallet, f"w-{person}", self.put_photo(person))
+        registered = Person(person, wallet, f"w-{person}", await self.put_photo(person))
         await self.people.save(registered)
         await self.people.issue(locator, person, datetime.now(UTC) + timedelta(days=days))
         return registered

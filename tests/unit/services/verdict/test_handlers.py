@@ -46,8 +46,8 @@ class Scene:
         return Verdicts(
             verifications=self.verifications,
             results=self.results or RekognitionResults(aws),
-            evidence=EvidenceStore(aws, bucket),
-            faces=RekognitionFaces(aws, bucket, 99.0),
+            evidence=EvidenceStore(aws, bucket, self.emulated.keys),
+            faces=RekognitionFaces(aws, self.emulated.photos, 99.0),
             announcing=Announcing(
                 verifications=self.verifications,
                 publisher=self.publisher,
@@ -61,7 +61,7 @@ class Scene:
 
     async def requested(self, person: str = "alice", *, faces: int = 1, **more: Any) -> Verification:
         """Write a verification of ``person``; an empty one is an unknown locator."""
-        photo = self.emulated.put_photo(person, faces) if person else None
+        photo = await self.emulated.put_photo(person, faces) if person else None
         fields: dict[str, Any] = {
             "verification_id": str(uuid.uuid4()),
             "state": State.OPENED if person else State.REQUESTED,
@@ -272,7 +272,7 @@ async def test_a_check_that_runs_beyond_its_time_ends_without_a_result(scene: Sc
 async def test_the_subject_is_the_attempt_s_own_and_not_what_the_record_says_now(scene: Scene) -> None:
     """A photo that was exchanged after the session's creation is not compared with."""
     verification, _ = await scene.checked("mallory")
-    mallory = scene.emulated.put_photo("mallory")
+    mallory = await scene.emulated.put_photo("mallory")
     client = scene.emulated.aws.client("dynamodb")
     client.update_item(
         TableName=f"{scene.emulated.settings.table_prefix}verifications",
@@ -291,6 +291,17 @@ async def test_a_newer_version_of_the_legal_photo_is_not_compared_with(scene: Sc
     )
     await scene.capture(verification)
     assert scene.outcomes() == [Outcome.SUCCESS]
+
+
+async def test_a_legal_photo_in_another_s_place_is_an_outage_and_never_compared_with(scene: Scene) -> None:
+    """Mallory's photo where alice's is pinned does not open: whoever may write to S3 decides nothing."""
+    mallory = await scene.emulated.put_photo("mallory")
+    verification = await scene.requested(photo_key=mallory.key, photo_version=mallory.version)
+    attempt = await scene.captured(verification)
+    scene.emulated.film(attempt.provider_session_id, "mallory")
+    with pytest.raises(UnavailableError, match="legal photo"):
+        await scene.capture(verification)
+    assert scene.outcomes() == []
 
 
 async def test_an_event_that_names_another_verification_decides_that_one_by_its_own_records(scene: Scene) -> None:
