@@ -26,6 +26,7 @@ class Admission:
 
     def __init__(self, tokens: Tokens, public_url: str) -> None:
         self._tokens = tokens
+        self._public_url = public_url
         # Only over https do browsers take this prefix, which keeps other hosts of the domain from setting the cookie.
         self._prefix = "__Host-scan-" if public_url.startswith("https:") else "scan-"
 
@@ -48,6 +49,10 @@ class Admission:
         value = request.cookies.get(self._prefix + verification_id)
         key = self._tokens.read_key(value) if value else None
         return key if key is not None and key.verification_id == verification_id else None
+
+    def return_url(self, verification_id: str) -> str:
+        """Return where a browser comes back to from a provider's own page. A return says nothing: see ``Redirect``."""
+        return f"{self._public_url}{page_path(verification_id)}?returned"
 
     def form_token(self, key: BrowserKey) -> str:
         """Return what forms and calls of this browser's page carry."""

@@ -6,19 +6,19 @@ from starlette.routing import BaseRoute
 
 from services.session.admission import Admission
 from services.session.attempts import Attempts
-from services.session.liveness import RekognitionSessions
 from services.session.page_api import PageApi
 from services.session.page_files import PageFiles, Program, check_model, find_program
 from services.session.page_headers import program_headers
 from services.session.prompting import Prompting
 from services.session.scan_page import ScanPage
 from services.session.settings import SessionSettings
-from services.session.streaming import RekognitionStreaming
 from services.session.tokens import Tokens
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
 from shared.errors import ConfigurationError
 from shared.events import CaptureCompleted, DeadlinePassed, PostRequested, SessionCreated, VerificationRequested
+from shared.liveness_providers import Providers, providers_from
+from shared.liveness_settings import REKOGNITION
 from shared.people import People
 from shared.service import Service
 from shared.settings import Environment
@@ -48,15 +48,21 @@ def build(settings: SessionSettings) -> Service:
         popup_subject=settings.popup_subject,
         clock=now_utc,
     )
+    providers = providers_from(
+        settings,
+        service.aws,
+        streaming_role=settings.streaming_role,
+        streaming_url=settings.development_streaming_url or "",
+    )
     attempts = Attempts(
         verifications=verifications,
         publisher=service.publisher,
-        sessions=RekognitionSessions(service.aws),
+        providers=providers,
         attempt_seconds=settings.attempt_seconds,
         clock=now_utc,
     )
     admission = Admission(tokens, settings.session_public_url)
-    program, headers, routes = _program(settings, service, verifications, attempts, admission)
+    program, headers, routes = _program(settings, service, verifications, attempts, admission, providers)
     page = ScanPage(
         verifications=verifications,
         attempts=attempts,
@@ -90,6 +96,7 @@ def _program(
     verifications: Verifications,
     attempts: Attempts,
     admission: Admission,
+    providers: Providers,
 ) -> tuple[Program | None, dict[str, str] | None, list[BaseRoute]]:
     """Return the page's program with its headers and routes, or nothing where a part of it is missing in development.
 
@@ -98,18 +105,19 @@ def _program(
     program = find_program()
     if program is None and settings.environment is Environment.PRODUCTION:
         raise ConfigurationError("the scan page's program is not built: make page, or use the image")
-    if program is None or settings.streaming_role is None or settings.face_model is None:
+    films = REKOGNITION in settings.providers_used
+    if program is None or (films and (settings.streaming_role is None or settings.face_model is None)):
         log.info("the scan page is plain HTML", extra={"why": _PLAIN})
         return None, None, []
-    streaming = RekognitionStreaming(service.aws, settings.streaming_role, settings.development_streaming_url or "")
     api = PageApi(
         verifications=verifications,
         attempts=attempts,
         admission=admission,
-        streaming=streaming,
+        providers=providers,
         most_attempts=settings.most_attempts,
         lights_optional=settings.check_without_lights,
         clock=now_utc,
     )
-    files = PageFiles(check_model(settings.face_model))
-    return program, program_headers(streaming.url), [*api.routes(), *files.routes()]
+    files = PageFiles(check_model(settings.face_model) if settings.face_model else None)
+    streams = [url for name in sorted(settings.providers_used) if (url := providers.named(name).streaming_url)]
+    return program, program_headers(streams), [*api.routes(), *files.routes()]

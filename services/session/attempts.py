@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 from services.session.domain import attempt_end
-from services.session.liveness import LivenessSessions
 from shared.broker import Publisher
 from shared.delays import publish_at
 from shared.errors import FacescanError
 from shared.events import CaptureCompleted, DeadlinePassed, SessionCreated
+from shared.liveness import SessionOrder
+from shared.liveness_providers import Providers
 from shared.stores import ConditionFailedError
 from shared.telemetry import SpanKind, span
 from shared.verification import Attempt, State, Verification
@@ -46,13 +47,13 @@ class Attempts:
         *,
         verifications: Verifications,
         publisher: Publisher,
-        sessions: LivenessSessions,
+        providers: Providers,
         attempt_seconds: float,
         clock: Callable[[], datetime],
     ) -> None:
         self._verifications = verifications
         self._publisher = publisher
-        self._sessions = sessions
+        self._providers = providers
         self._attempt_seconds = attempt_seconds
         self._clock = clock
 
@@ -95,11 +96,15 @@ class Attempts:
     async def _new(self, verification: Verification, wish: Wish) -> Attempt:
         number = verification.attempt + 1
         now = self._clock()
-        session_id = await self._sessions.create(f"{verification.verification_id}-{number}", lights=wish.lights)
+        provider = self._providers.of_requester(verification.requester)
+        order = SessionOrder(
+            f"{verification.verification_id}-{number}", verification.person, verification.photo, wish.lights
+        )
+        session_id = await provider.create(order)
         attempt = Attempt(
             verification_id=verification.verification_id,
             attempt=number,
-            provider=self._sessions.name,
+            provider=provider.name,
             provider_session_id=session_id,
             created_at=int(now.timestamp()),
             expires_at=int(attempt_end(now, verification.expires_at, self._attempt_seconds).timestamp()),

@@ -16,9 +16,10 @@ from services.session.attempts import Attempts, TakenError, Wish
 from services.session.domain import Screen, screen
 from services.session.page_headers import PRIVATE
 from services.session.scan_page import lets_in, page_span
-from services.session.streaming import RekognitionStreaming
 from services.session.tokens import BrowserKey
 from shared.errors import UnavailableError
+from shared.liveness import Redirect
+from shared.liveness_providers import Providers
 from shared.stores import ConditionFailedError
 from shared.verification import Verification
 from shared.verifications import Verifications
@@ -68,7 +69,7 @@ class PageApi:
         verifications: Verifications,
         attempts: Attempts,
         admission: Admission,
-        streaming: RekognitionStreaming,
+        providers: Providers,
         most_attempts: int,
         lights_optional: bool,
         clock: Callable[[], datetime],
@@ -76,7 +77,7 @@ class PageApi:
         self._verifications = verifications
         self._attempts = attempts
         self._admission = admission
-        self._streaming = streaming
+        self._providers = providers
         self._most_attempts = most_attempts
         self._lights_optional = lights_optional
         self._clock = clock
@@ -139,15 +140,21 @@ class PageApi:
             except (TakenError, ConditionFailedError):
                 now = await self._verifications.get(verification.verification_id)
                 return _json(self._facts(key, now or verification), 409)
-            access = await self._streaming.access(verification.verification_id)
+            provider = self._providers.named(attempt.provider)
+            access = await provider.access(attempt, self._admission.return_url(verification.verification_id))
+        begun = {
+            "attempt": attempt.attempt,
+            "seconds": max(0, attempt.expires_at - int(self._clock().timestamp())),
+        }
+        if isinstance(access, Redirect):
+            return _json({**begun, "redirect": access.url})
         return _json(
             {
-                "attempt": attempt.attempt,
+                **begun,
                 "session_id": attempt.provider_session_id,
-                "seconds": max(0, attempt.expires_at - int(self._clock().timestamp())),
                 "region": access.region,
                 "endpoint": access.endpoint or None,
-                "credentials": dict(access.credentials),
+                "credentials": access.credentials,
             }
         )
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,15 +58,18 @@ def check_model(folder: Path) -> Path:
 
 
 class PageFiles:
-    """Serves ``/assets/…`` from what was built and ``/face-model/…`` from the operator's folder."""
+    """Serves ``/assets/…`` from what was built and ``/face-model/…`` from the operator's folder, if there is one."""
 
-    def __init__(self, model: Path, built: Path = BUILT) -> None:
+    def __init__(self, model: Path | None, built: Path = BUILT) -> None:
         self._model = model
         self._built = built / "assets"
 
     def routes(self) -> list[Route]:
         """Return the routes."""
-        return [Route("/assets/{name}", self._asset), Route("/face-model/{name}", self._model_file)]
+        routes = [Route("/assets/{name}", self._asset)]
+        if self._model is not None:
+            routes.append(Route("/face-model/{name}", partial(_model_file, self._model)))
+        return routes
 
     async def _asset(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -74,9 +78,10 @@ class PageFiles:
             return _file(packed, name, {**_FOREVER, "content-encoding": "gzip"})
         return _file(self._built / name, name, _FOREVER)
 
-    async def _model_file(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        return _file(self._model / name, name, _A_DAY)
+
+async def _model_file(folder: Path, request: Request) -> Response:
+    name = request.path_params["name"]
+    return _file(folder / name, name, _A_DAY)
 
 
 def _file(path: Path, name: str, headers: Mapping[str, str]) -> Response:

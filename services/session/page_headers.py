@@ -1,5 +1,6 @@
 """Headers of every answer of the scan page."""
 
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,14 +15,14 @@ PRIVATE: Final = {
 }
 
 
-def program_headers(streaming_url: str) -> dict[str, str]:
-    """Return the headers of a document that runs the page's program; ``streaming_url`` is where its video goes.
+def program_headers(streaming_urls: Sequence[str]) -> dict[str, str]:
+    """Return the headers of a document that runs the page's program; ``streaming_urls`` is where its video may go.
 
     ``wasm-unsafe-eval`` lets WebAssembly compile, which the face detector needs, and nothing else.
     """
-    parts = urlsplit(streaming_url)
+    streams = "".join(f" wss://{urlsplit(url).netloc}" for url in streaming_urls)
     policy = (
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; "
-        f"connect-src 'self' wss://{parts.netloc}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        f"connect-src 'self'{streams}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     return {**PRIVATE, "content-security-policy": policy}

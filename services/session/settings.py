@@ -5,10 +5,11 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from shared.settings import Environment, Port, Settings
+from shared.liveness_settings import REKOGNITION, LivenessSettings
+from shared.settings import Environment, Port
 
 
-class SessionSettings(Settings):
+class SessionSettings(LivenessSettings):
     """What the session service needs to know."""
 
     session_host: str = Field(default="127.0.0.1", description="Where the scan page is served.")
@@ -62,7 +63,7 @@ class SessionSettings(Settings):
                 "FACESCAN_DEVELOPMENT_STREAMING_URL sends video elsewhere than to the provider: it is refused unless "
                 "FACESCAN_ENVIRONMENT is development"
             )
-        if self.streaming_role is None or self.face_model is None:
+        if REKOGNITION in self.providers_used and (self.streaming_role is None or self.face_model is None):
             raise ValueError(
                 "FACESCAN_STREAMING_ROLE and FACESCAN_FACE_MODEL must be set: without them no browser can film"
             )

@@ -4,12 +4,12 @@ from services.verdict.announcing import Announcing
 from services.verdict.comparison import RekognitionFaces
 from services.verdict.evidence import EvidenceStore
 from services.verdict.handlers import Verdicts
-from services.verdict.results import RekognitionResults
 from services.verdict.settings import VerdictSettings
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
 from shared.events import CaptureCompleted, DeadlinePassed, PostRequested, VerdictReached
 from shared.legal_photos import LegalPhotos
+from shared.liveness_providers import providers_from
 from shared.person_keys import PersonKeys
 from shared.service import Service
 from shared.tables import ATTEMPTS, PERSON_KEYS, VERDICTS, VERIFICATIONS
@@ -27,7 +27,7 @@ def build(settings: VerdictSettings) -> Service:
     keys = PersonKeys(service.aws, service.tables, settings)
     verdicts = Verdicts(
         verifications=verifications,
-        results=RekognitionResults(service.aws),
+        providers=providers_from(settings, service.aws),
         evidence=EvidenceStore(service.aws, settings.bucket, keys),
         faces=RekognitionFaces(
             service.aws, LegalPhotos(service.aws, keys, settings), settings.least_similarity_percent

@@ -1,30 +1,10 @@
 """What the verdict decides. Pure."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from shared.events import Outcome
+from shared.liveness import Finding, Result
 from shared.verification import Verification
-
-
-class SessionStatus(StrEnum):
-    """What a provider says of a liveness session; ``gone`` is a session that it no longer knows."""
-
-    CREATED = "CREATED"
-    IN_PROGRESS = "IN_PROGRESS"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    EXPIRED = "EXPIRED"
-    GONE = "GONE"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A provider's result: the confidence in percent that the person is live, and the reference picture."""
-
-    status: SessionStatus
-    confidence_percent: float | None = None
-    picture: bytes | None = None
 
 
 class Liveness(StrEnum):
@@ -37,24 +17,21 @@ class Liveness(StrEnum):
     LOST = "lost"  # it finished, and the evidence is gone: not the person's fault
 
 
-def judge(result: Result, least_confidence_percent: float, *, was_captured: bool) -> Liveness:
-    """Return what a result means. ``was_captured``: the page has said that the check is done.
-
-    SUCCEEDED only says that the analysis has finished: the threshold is ours. A missing reference picture is a retry,
-    never a denial.
-    """
-    match result.status:
-        case SessionStatus.SUCCEEDED if result.confidence_percent is None:
+def judge(result: Result, *, was_captured: bool) -> Liveness:
+    """Return what a provider's result means. ``was_captured``: the page has said that the check is done."""
+    match result.finding:
+        case Finding.LIVE if not result.picture and result.same_person is None:
+            # There is nothing to compare: a retry, never a denial.
             return Liveness.UNDECIDED
-        case SessionStatus.SUCCEEDED if (result.confidence_percent or 0.0) < least_confidence_percent:
+        case Finding.LIVE:
+            return Liveness.LIVE
+        case Finding.NOT_LIVE:
             return Liveness.NOT_LIVE
-        case SessionStatus.SUCCEEDED:
-            return Liveness.LIVE if result.picture else Liveness.UNDECIDED
-        case SessionStatus.CREATED | SessionStatus.IN_PROGRESS:
+        case Finding.RUNNING:
             return Liveness.RUNNING
-        case SessionStatus.FAILED:
+        case Finding.UNDECIDED:
             return Liveness.UNDECIDED
-        case SessionStatus.EXPIRED | SessionStatus.GONE:
+        case Finding.EXPIRED:
             return Liveness.LOST if was_captured else Liveness.UNDECIDED
 
 

@@ -1,7 +1,7 @@
 """The evidence of one attempt: kept the moment it is fetched, gone the moment it has served (rule 8).
 
-One S3 object holds the confidence and the reference picture, sealed with the person's data key, so that one write keeps
-all that a second look needs after the provider has forgotten the session.
+One S3 object holds the reference picture and what the provider has found, sealed with the person's data key, so that
+one write keeps all that a second look needs after the provider has forgotten the session. No score is kept.
 """
 
 import base64
@@ -11,8 +11,8 @@ from typing import Final
 
 import orjson
 
-from services.verdict.domain import Result, SessionStatus
 from shared.errors import UnavailableError
+from shared.liveness import Finding, Result
 from shared.person_keys import PersonKeys
 from shared.sealing import Kind, SealBrokenError
 from shared.stores import Aws, ServiceError, read_object
@@ -114,9 +114,9 @@ class EvidenceStore:
 
 def _written(result: Result) -> bytes:
     picture = base64.b64encode(result.picture or b"").decode()
-    return orjson.dumps({"confidence_percent": result.confidence_percent, "picture": picture})
+    return orjson.dumps({"finding": result.finding, "picture": picture})
 
 
 def _read(data: bytes) -> Result:
     members = orjson.loads(data)
-    return Result(SessionStatus.SUCCEEDED, members["confidence_percent"], base64.b64decode(members["picture"]) or None)
+    return Result(Finding(members["finding"]), base64.b64decode(members["picture"]) or None)

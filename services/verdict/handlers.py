@@ -8,12 +8,13 @@ from typing import Final
 
 from services.verdict.announcing import Announcing
 from services.verdict.comparison import Faces
-from services.verdict.domain import Liveness, SessionStatus, judge, outcome_of, outcome_without_check
+from services.verdict.domain import Liveness, Match, judge, outcome_of, outcome_without_check
 from services.verdict.evidence import EvidenceStore, Picture
-from services.verdict.results import LivenessResults
 from shared.consuming import Received
 from shared.errors import RetryLaterError, UnavailableError, UnprocessableError
 from shared.events import CaptureCompleted, DeadlinePassed, Outcome
+from shared.liveness import Finding
+from shared.liveness_providers import Providers
 from shared.stores import ConditionFailedError
 from shared.verification import ENDED, Attempt, State, Verification
 from shared.verifications import Verifications
@@ -34,7 +35,7 @@ class Verdicts:
         self,
         *,
         verifications: Verifications,
-        results: LivenessResults,
+        providers: Providers,
         evidence: EvidenceStore,
         faces: Faces,
         announcing: Announcing,
@@ -43,7 +44,7 @@ class Verdicts:
         clock: Callable[[], datetime],
     ) -> None:
         self._verifications = verifications
-        self._results = results
+        self._providers = providers
         self._evidence = evidence
         self._faces = faces
         self._announcing = announcing
@@ -115,18 +116,21 @@ class Verdicts:
     async def _judge(
         self, verification: Verification, attempt: Attempt, *, was_captured: bool, last_look: bool = False
     ) -> None:
+        provider = self._providers.named(attempt.provider)
         result, _ = await asyncio.gather(
-            self._results.fetch(attempt.provider_session_id), self._evidence.prepare(attempt)
+            provider.result(attempt.provider_session_id, self._least_confidence_percent),
+            self._evidence.prepare(attempt),
         )
         picture: Picture | None = None
-        if result.picture and result.confidence_percent is not None:
+        if result.picture:
             # Before anything else: three minutes after its creation the provider forgets the session.
             picture = await self._evidence.save(attempt, result)
-        elif result.status in (SessionStatus.EXPIRED, SessionStatus.GONE) and (
-            kept := await self._evidence.find(attempt)
-        ):
+        elif result.finding is Finding.EXPIRED and (kept := await self._evidence.find(attempt)):
             result, picture = kept
-        match judge(result, self._least_confidence_percent, was_captured=was_captured):
+        match judge(result, was_captured=was_captured):
+            case Liveness.LIVE if result.same_person is not None:
+                same = Match.SAME if result.same_person else Match.OTHER
+                await self._conclude(verification, attempt, outcome_of(same))
             case Liveness.LIVE if result.picture:
                 outcome = outcome_of(await self._faces.compare(result.picture, attempt))
                 await self._conclude(verification, attempt, outcome)

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from shared.settings import Settings
+from shared.liveness_settings import LivenessSettings
 
 
-class VerdictSettings(Settings):
+class VerdictSettings(LivenessSettings):
     """What the verdict service needs to know."""
 
     least_confidence_percent: float = Field(

@@ -90,7 +90,12 @@ def test_a_resolver_elsewhere_is_refused(where: str) -> None:
 def test_the_bounds_of_the_key_cache_are_settings_and_must_fit_together() -> None:
     settings = load(InboxSettings, LEAST | {"FACESCAN_KEY_CACHE_NAMES": "50", "FACESCAN_KEY_CACHE_LEAST_SECONDS": "1"})
     bounds = settings.key_cache_bounds
-    assert (bounds.most_names, bounds.least_seconds, bounds.longest_seconds, bounds.negative_seconds) == (50, 1, 3600, 60)
+    assert (bounds.most_names, bounds.least_seconds, bounds.longest_seconds, bounds.negative_seconds) == (
+        50,
+        1,
+        3600,
+        60,
+    )
     for wrong in ({"LEAST_SECONDS": "61"}, {"LEAST_SECONDS": "10", "LONGEST_SECONDS": "9"}):
         given = {f"FACESCAN_KEY_CACHE_{name}": value for name, value in wrong.items()}
         with pytest.raises(ConfigurationError, match="FACESCAN_KEY_CACHE_LEAST_SECONDS is longer"):

@@ -13,12 +13,12 @@ import pytest
 
 from services.session.admission import Admission
 from services.session.attempts import Attempts
-from services.session.liveness import RekognitionSessions
 from services.session.page_api import CONSENT_VERSION, PageApi
 from services.session.scan_page import ScanPage
-from services.session.streaming import RekognitionStreaming
 from services.session.tokens import BrowserKey, Tokens
 from shared.events import CaptureCompleted, DeadlinePassed, Outcome, SessionCreated
+from shared.liveness_providers import only
+from shared.liveness_rekognition import RekognitionProvider
 from shared.verification import State, Verification
 from shared.verifications import Verifications
 from tests.support.asgi import serving
@@ -84,13 +84,14 @@ async def program(emulated: Emulated, publisher: RecordingPublisher) -> AsyncIte
         await program.prepare()
         verifications = program.verifications
         admission = Admission(program.tokens, "http://127.0.0.1")
+        providers = only(RekognitionProvider(emulated.aws, role=ROLE))
         attempts = Attempts(
-            verifications=verifications, publisher=publisher, sessions=RekognitionSessions(emulated.aws),
+            verifications=verifications, publisher=publisher, providers=providers,
             attempt_seconds=165.0, clock=program.now,
         )  # fmt: skip
         api = PageApi(
             verifications=verifications, attempts=attempts, admission=admission, most_attempts=3, lights_optional=True,
-            streaming=RekognitionStreaming(emulated.aws, ROLE), clock=program.now,
+            providers=providers, clock=program.now,
         )  # fmt: skip
         page = ScanPage(
             verifications=verifications, attempts=attempts, admission=admission, most_attempts=3, clock=program.now,

@@ -14,10 +14,12 @@ import pytest
 
 from services.session.admission import Admission
 from services.session.attempts import Attempts
-from services.session.liveness import RekognitionSessions
 from services.session.scan_page import ScanPage
 from services.session.tokens import Tokens
 from shared.events import CaptureCompleted, DeadlinePassed, Outcome, SessionCreated
+from shared.liveness import SessionOrder
+from shared.liveness_providers import only
+from shared.liveness_rekognition import RekognitionProvider
 from shared.verification import State, Verification
 from shared.verifications import Verifications
 from tests.support.asgi import serving
@@ -131,7 +133,7 @@ async def page(emulated: Emulated, publisher: RecordingPublisher) -> AsyncIterat
         attempts = Attempts(
             verifications=page.verifications,
             publisher=publisher,
-            sessions=RekognitionSessions(emulated.aws),
+            providers=only(RekognitionProvider(emulated.aws)),
             attempt_seconds=165.0,
             clock=page.now,
         )
@@ -216,7 +218,8 @@ async def test_many_tabs_that_click_at_once_share_one_attempt(page: Page) -> Non
 
 async def test_a_click_after_a_crash_between_session_and_record_gets_the_same_session(page: Page) -> None:
     """The provider knows the attempt by its token, so what a dead process created is found again."""
-    lost = await RekognitionSessions(page.emulated.aws).create(f"{page.identifier}-1")
+    order = SessionOrder(f"{page.identifier}-1", "alice", page.verification.photo)
+    lost = await RekognitionProvider(page.emulated.aws).create(order)
     assert await page.start() == lost
 
 

@@ -10,13 +10,14 @@ import pytest
 
 from services.verdict.announcing import Announcing
 from services.verdict.comparison import RekognitionFaces
-from services.verdict.domain import Result, SessionStatus
 from services.verdict.evidence import EvidenceStore
 from services.verdict.handlers import Verdicts
-from services.verdict.results import LivenessResults, RekognitionResults
 from shared.errors import RetryLaterError, UnavailableError, UnprocessableError
 from shared.events import CaptureCompleted, DeadlinePassed, EventData, Outcome, PostRequested, VerdictReached
 from shared.generation import Generation
+from shared.liveness import Finding, LivenessProvider, Result
+from shared.liveness_providers import only
+from shared.liveness_rekognition import RekognitionProvider
 from shared.verification import Attempt, State, Verification
 from shared.verifications import Verifications
 from tests.support.emulated_aws import Emulated
@@ -33,7 +34,7 @@ class Scene:
     emulated: Emulated
     publisher: RecordingPublisher
     ahead: timedelta = timedelta()
-    results: LivenessResults | None = None
+    provider: LivenessProvider | None = None
     fields: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -45,7 +46,7 @@ class Scene:
         aws, bucket = self.emulated.aws, self.emulated.settings.bucket
         return Verdicts(
             verifications=self.verifications,
-            results=self.results or RekognitionResults(aws),
+            providers=only(self.provider or RekognitionProvider(aws)),
             evidence=EvidenceStore(aws, bucket, self.emulated.keys),
             faces=RekognitionFaces(aws, self.emulated.photos, 99.0),
             announcing=Announcing(
@@ -81,13 +82,15 @@ class Scene:
         await self.verifications.create(verification)
         return verification
 
-    async def begun(self, verification: Verification, number: int = 1, session: str | None = None) -> Attempt:
+    async def begun(
+        self, verification: Verification, number: int = 1, session: str | None = None, provider: str = "rekognition"
+    ) -> Attempt:
         """Write an attempt with a session of its own."""
         rekognition = self.emulated.aws.client("rekognition")
         attempt = Attempt(
             verification_id=verification.verification_id,
             attempt=number,
-            provider="rekognition",
+            provider=provider,
             provider_session_id=session or rekognition.create_face_liveness_session()["SessionId"],
             created_at=int(time.time()),
             expires_at=int(time.time()) + 165,
@@ -589,20 +592,42 @@ async def test_an_attempt_s_deadline_in_an_outage_does_not_hold_up_the_verificat
     assert scene.outcomes() == [Outcome.ERROR]
 
 
-@dataclass
-class ScriptedResults:
+class ScriptedProvider(RekognitionProvider):
     """Gives the results that a test wants, one after the other, the last for ever."""
 
-    script: list[Result]
+    def __init__(self, emulated: Emulated, *script: Result) -> None:
+        super().__init__(emulated.aws)
+        self.script = list(script)
 
-    async def fetch(self, _session_id: str) -> Result:
-        """See LivenessResults."""
+    async def result(self, _session_id: str, _least_confidence_percent: float) -> Result:
+        """See LivenessProvider."""
         return self.script.pop(0) if len(self.script) > 1 else self.script[0]
 
 
-@pytest.mark.parametrize("status", [SessionStatus.EXPIRED, SessionStatus.GONE])
-async def test_a_finished_check_without_a_confidence_ends_the_attempt(scene: Scene, status: SessionStatus) -> None:
-    scene.results = ScriptedResults([Result(SessionStatus.SUCCEEDED), Result(status)])
+async def test_a_finished_check_without_a_finding_ends_the_attempt(scene: Scene) -> None:
+    scene.provider = ScriptedProvider(scene.emulated, Result(Finding.UNDECIDED), Result(Finding.EXPIRED))
     verification, _ = await scene.checked("alice")
     await scene.capture(verification)
     await scene.ended_without_answer(verification)
+
+
+@pytest.mark.parametrize(("same", "outcome"), [(True, Outcome.SUCCESS), (False, Outcome.FAILURE)])
+async def test_a_provider_that_compares_by_itself_is_believed_and_no_picture_is_kept(
+    scene: Scene, same: bool, outcome: Outcome
+) -> None:
+    scene.provider = ScriptedProvider(scene.emulated, Result(Finding.LIVE, same_person=same))
+    verification, _ = await scene.checked("alice" if not same else "mallory")
+    await scene.capture(verification)
+    assert scene.outcomes() == [outcome]
+    assert scene.emulated.evidence(verification.verification_id) == []
+
+
+async def test_a_session_of_a_provider_that_is_not_configured_any_more_ends_in_an_error(scene: Scene) -> None:
+    verification = await scene.requested()
+    attempt = await scene.begun(verification, provider="another")
+    await scene.verifications.capture(verification.verification_id, "")
+    with pytest.raises(UnavailableError, match="'another' is not configured"):
+        await scene.capture(verification)
+    scene.ahead = timedelta(seconds=600 + 60)
+    await scene.capture(verification, attempt.attempt)
+    assert scene.outcomes() == [Outcome.ERROR]
