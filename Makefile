@@ -54,6 +54,7 @@ check: setup ## types, lint, format, import rules, generated documents
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m cli.reference --check
+	@$(BIN)/python -m deploy.write --check
 
 bench: setup ## own time of a verification, embedded and on real parts
 	@$(BIN)/python -m bench.loop
@@ -70,6 +71,7 @@ lock: setup ## resolve requirements.lock again, within pyproject.toml's bounds
 
 docs-reference: setup ## write the generated documents (schemas, AsyncAPI, OpenAPI, settings)
 	@$(BIN)/python -m cli.reference
+	@$(BIN)/python -m deploy.write
 
 clean: ## remove the environment and what runs have left
 	@rm -rf $(VENV) $(FRONT)/node_modules services/session/static .facescan .pytest_cache .mypy_cache .ruff_cache

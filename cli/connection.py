@@ -16,13 +16,20 @@ _AWS_VARIABLES: Final = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE")
 
 def kafka_address(option: str | None = None) -> str:
     """Return host:port[,…] of brokers. Raises ConfigurationError that says what to do."""
+    return kafka_settings(option).kafka_bootstrap
+
+
+def kafka_settings(option: str | None = None) -> KafkaSettings:
+    """Return how Kafka is reached and spoken to. Raises ConfigurationError that says what to do."""
     system = None if option else running_system()
     address = option or (system.kafka if system else os.environ.get("FACESCAN_KAFKA_BOOTSTRAP"))
     if not address:
         raise ConfigurationError(
             "no Kafka is known: run `facescan up` in this folder, or set FACESCAN_KAFKA_BOOTSTRAP to host:port"
         )
-    return load(KafkaSettings, {**os.environ, "FACESCAN_KAFKA_BOOTSTRAP": address}).kafka_bootstrap
+    # The workbench's broker is plain, whatever this environment says of another one.
+    around = {name: value for name, value in os.environ.items() if not (system and name.startswith("FACESCAN_KAFKA_"))}
+    return load(KafkaSettings, {**around, "FACESCAN_KAFKA_BOOTSTRAP": address})
 
 
 def store_settings() -> StoreSettings:

@@ -11,13 +11,13 @@ from typing import Any, Final, TypeVar
 import click
 
 from cli.commands import Commands
-from cli.connection import kafka_address, open_aws, store_settings
+from cli.connection import kafka_settings, open_aws, store_settings
 from cli.output import emit, json_option, table
 from shared.broker import Publisher
 from shared.dead_letter_log import DeadLetter, DeadLetterLog, SettledError
 from shared.dead_letters import Side
 from shared.errors import ConfigurationError, UnprocessableError
-from shared.settings import KafkaSettings
+from shared.kafka_security import security_options
 from shared.stores import Tables
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -120,7 +120,7 @@ def drop(as_json: bool, dry_run: bool, **chosen: Any) -> None:
 
 async def _settle(verb: str, chosen: dict[str, Any], *, dry_run: bool, as_json: bool) -> None:
     counts: Counter[str] = Counter()
-    publisher = Publisher(KafkaSettings(kafka_bootstrap=kafka_address(chosen["kafka"])), "/facescan/cli")
+    publisher = Publisher(kafka_settings(chosen["kafka"]), "/facescan/cli")
     async with _log(chosen["kafka"]) as log:
         await publisher.start()
         try:
@@ -170,6 +170,8 @@ async def _log(kafka: str | None) -> AsyncIterator[DeadLetterLog]:
     settings = store_settings()
     aws = open_aws(settings)
     try:
-        yield DeadLetterLog(kafka_address(kafka), Tables(aws, settings), time.time)
+        kafka_of = kafka_settings(kafka)
+        security = security_options(kafka_of)
+        yield DeadLetterLog(kafka_of.kafka_bootstrap, Tables(aws, settings), time.time, security)
     finally:
         aws.close()

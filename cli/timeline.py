@@ -4,10 +4,11 @@ Bodies, addresses with tokens, pictures and scores are never part of a step; nam
 are.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
@@ -113,7 +114,9 @@ def _verification_of(data: PostRequested) -> str:
 
 
 @asynccontextmanager
-async def following(bootstrap: str, *, from_start: bool = False) -> AsyncIterator[AsyncIterator[Step]]:
+async def following(
+    bootstrap: str, *, from_start: bool = False, security: Mapping[str, Any] = MappingProxyType({})
+) -> AsyncIterator[AsyncIterator[Step]]:
     """Give the steps from now on (or from the start of the topics), as they come, without end.
 
     Inside the block the positions are fixed: nothing that happens from then on is missed. Raises UnavailableError.
@@ -125,6 +128,7 @@ async def following(bootstrap: str, *, from_start: bool = False) -> AsyncIterato
         auto_offset_reset="earliest" if from_start else "latest",
         enable_auto_commit=False,
         fetch_max_wait_ms=_FETCH_MILLISECONDS,
+        **security,
     )
     try:
         await consumer.start()

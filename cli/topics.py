@@ -7,10 +7,12 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from cli.commands import Commands
-from cli.connection import kafka_address
+from cli.connection import kafka_settings
 from cli.embedded_topics import make_topics
 from cli.output import emit, json_option, table
 from shared.errors import UnavailableError
+from shared.kafka_security import security_options
+from shared.settings import KafkaSettings
 from shared.topics import TOPICS
 
 kafka_option = click.option("--kafka", metavar="HOST:PORT", help="The broker, when no workbench runs in this folder.")
@@ -35,7 +37,15 @@ def create(replication: int, partitions: int | None, kafka: str | None, as_json:
     Example:
       facescan topics create --replication 3
     """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
-    made = asyncio.run(make_topics(kafka_address(kafka), replication=replication, partitions=partitions))
+    settings = kafka_settings(kafka)
+    made = asyncio.run(
+        make_topics(
+            settings.kafka_bootstrap,
+            replication=replication,
+            partitions=partitions,
+            security=security_options(settings),
+        )
+    )
     emit({"created": made}, "\n".join(made) or "all topics are there", as_json=as_json)
 
 
@@ -44,7 +54,7 @@ def create(replication: int, partitions: int | None, kafka: str | None, as_json:
 @json_option
 def list_topics(kafka: str | None, as_json: bool) -> None:
     """List the topics: partitions on the broker, hours that records are kept, what for."""
-    there = asyncio.run(_partitions(kafka_address(kafka)))
+    there = asyncio.run(_partitions(kafka_settings(kafka)))
     rows = [
         {
             "topic": spec.name,
@@ -70,9 +80,10 @@ def list_topics(kafka: str | None, as_json: bool) -> None:
     emit(rows, "\n".join(lines), as_json=as_json)
 
 
-async def _partitions(bootstrap: str) -> dict[str, int]:
+async def _partitions(settings: KafkaSettings) -> dict[str, int]:
     """Return how many partitions each topic of the broker has. Raises UnavailableError."""
-    client = AIOKafkaClient(bootstrap_servers=bootstrap)
+    bootstrap = settings.kafka_bootstrap
+    client = AIOKafkaClient(bootstrap_servers=bootstrap, **security_options(settings))
     try:
         await client.bootstrap()
         cluster = await client.fetch_all_metadata()

@@ -6,10 +6,12 @@ from datetime import datetime
 
 import click
 
-from cli.connection import kafka_address
+from cli.connection import kafka_settings
 from cli.interruption import Interruptible
 from cli.output import json_option
 from cli.timeline import Step, following
+from shared.kafka_security import security_options
+from shared.settings import KafkaSettings
 
 
 @click.command()
@@ -29,12 +31,13 @@ def watch(verification_id: str | None, from_start: bool, kafka: str | None, as_j
       facescan watch --from-start --json | jq 'select(.step == "verdict.reached")'
     """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
     with Interruptible():
-        asyncio.run(_watch(kafka_address(kafka), verification_id, from_start=from_start, as_json=as_json))
+        asyncio.run(_watch(kafka_settings(kafka), verification_id, from_start=from_start, as_json=as_json))
 
 
-async def _watch(bootstrap: str, verification_id: str | None, *, from_start: bool, as_json: bool) -> None:
+async def _watch(settings: KafkaSettings, verification_id: str | None, *, from_start: bool, as_json: bool) -> None:
     before: dict[str, float] = {}
-    async with following(bootstrap, from_start=from_start) as steps:
+    security = security_options(settings)
+    async with following(settings.kafka_bootstrap, from_start=from_start, security=security) as steps:
         async for step in steps:
             if verification_id and step.verification_id != verification_id.lower():
                 continue

@@ -25,6 +25,7 @@ from shared import metrics
 from shared.cloudevents import CloudEvent
 from shared.errors import UnavailableError, UnprocessableError
 from shared.events import EventData, event_id
+from shared.kafka_security import security_options
 from shared.settings import KafkaSettings
 from shared.telemetry import current_traceparent
 
@@ -87,6 +88,7 @@ class Publisher:
             max_request_size=LARGEST_RECORD_BYTES + 100_000,
             request_timeout_ms=20_000,
             retry_backoff_ms=100,
+            **security_options(self._settings),
         )
         try:
             await producer.start()

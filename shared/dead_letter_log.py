@@ -4,9 +4,10 @@ The topics only ever grow. What became of a record stands in a table under its p
 conditional put: of two operators who settle the same record one succeeds and the other is told.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -120,8 +121,15 @@ def _utc(text: str) -> str:
 class DeadLetterLog:
     """Reads, replays and drops dead letters."""
 
-    def __init__(self, bootstrap: str, tables: Tables, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        tables: Tables,
+        clock: Callable[[], float],
+        security: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self._bootstrap = bootstrap
+        self._security = security
         self._tables = tables
         self._clock = clock
 
@@ -129,7 +137,11 @@ class DeadLetterLog:
         """Give every record that is there now. Raises UnavailableError."""
         for side in sides:
             consumer = AIOKafkaConsumer(
-                TOPIC[side], bootstrap_servers=self._bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=50
+                TOPIC[side],
+                bootstrap_servers=self._bootstrap,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=50,
+                **self._security,
             )
             try:
                 await consumer.start()

@@ -10,7 +10,7 @@ import ctypes
 import gc
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Protocol, TypeVar
@@ -19,6 +19,7 @@ import prometheus_client
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 from faststream.specification import AsyncAPI
 
 from shared import telemetry
@@ -26,6 +27,7 @@ from shared.broker import LOOK_MILLISECONDS, Publisher, consumer_options
 from shared.errors import ConfigurationError, UnavailableError
 from shared.events import EventData
 from shared.http_server import HttpServer
+from shared.kafka_security import KafkaSecurity, tls_context
 from shared.settings import Settings
 from shared.stores import Aws, Tables
 from shared.tables import TableSpec
@@ -116,6 +118,7 @@ class Service:
             allow_auto_create_topics=False,
             graceful_timeout=1.0,  # the readers have drained before the framework stops
             client_id=f"facescan-{name}",
+            security=_security(settings),
             logger=None,
         )
         self.app = FastStream(
@@ -140,6 +143,7 @@ class Service:
         self._beside: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._listen: Callable[[], Listener] | None = None
+        self._written: list[str] = []
         self._public: Listener | None = None
         self._ops: HttpServer | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -180,6 +184,7 @@ class Service:
 
     def writes(self, *events: type[EventData]) -> None:
         """Declare what the service publishes, for the AsyncAPI document."""
+        self._written += [event.topic for event in events]
         for event in events:
             self.broker.publisher(
                 event.topic, schema=event, title=f"{event.topic}.published", description=event.__doc__
@@ -206,6 +211,21 @@ class Service:
     def after_stop(self, work: Callable[[], Awaitable[None]]) -> None:
         """Add what is to be closed when nothing is in flight any more."""
         self._after_stop.append(work)
+
+    @property
+    def groups(self) -> Mapping[str, Sequence[str]]:
+        """The groups that it reads in, with their topics; an endpoint of the map has one more."""
+        return {reader.group: reader.topics for reader, _ in self._readers}
+
+    @property
+    def listens(self) -> bool:
+        """Whether it has a public server."""
+        return self._listen is not None
+
+    @property
+    def written(self) -> Sequence[str]:
+        """The topics of the events that it publishes, delays and dead letters not among them."""
+        return self._written
 
     # -- start and stop ------------------------------------------------------------------------------------------
 
@@ -358,6 +378,20 @@ class Service:
         headers = [(b"content-type", content_type), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _security(settings: Settings) -> BaseSecurity | None:
+    """Return the framework's word for how Kafka is spoken to. Raises ConfigurationError."""
+    if settings.kafka_security is KafkaSecurity.PLAINTEXT:
+        return None
+    context = tls_context(settings)
+    if settings.kafka_security is KafkaSecurity.TLS:
+        return BaseSecurity(ssl_context=context, use_ssl=True)
+    kinds = {"SCRAM-SHA-512": SASLScram512, "SCRAM-SHA-256": SASLScram256, "PLAIN": SASLPlaintext}
+    password = settings.kafka_password.get_secret_value() if settings.kafka_password is not None else ""
+    return kinds[settings.kafka_sasl_mechanism](
+        username=settings.kafka_username or "", password=password, ssl_context=context, use_ssl=True
+    )
 
 
 def _share_one_arena() -> None:

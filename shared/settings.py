@@ -5,15 +5,17 @@ for secrets. AWS's own variables (``AWS_REGION``, ``AWS_ENDPOINT_URL``, credenti
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Self, TypeVar
+from pathlib import Path
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.domain_names import DomainName
 from shared.errors import ConfigurationError
+from shared.kafka_security import KafkaSecurity
 from shared.outbound_addresses import AddressRules, parse_networks
 
 PREFIX = "FACESCAN_"
@@ -59,6 +61,37 @@ class KafkaSettings(_FromEnvironment):
     kafka_session_timeout_seconds: float = Field(
         default=45.0, ge=1, le=300, description="After this silence the group gives a process's partitions away."
     )
+    kafka_security: KafkaSecurity = Field(
+        default=KafkaSecurity.PLAINTEXT,
+        description="plaintext, tls (with a certificate of ours where FACESCAN_KAFKA_CERTIFICATE names one), or "
+        "sasl-tls.",
+    )
+    kafka_ca: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that brokers' certificates are checked against; the system's without "
+        "it.",
+    )
+    kafka_certificate: Path | None = Field(default=None, description="PEM file of our certificate's chain, for tls.")
+    kafka_key: Path | None = Field(
+        default=None, description="PEM file of its private key, when it does not stand in the same file."
+    )
+    kafka_sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
+        default="SCRAM-SHA-512", description="SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN, for sasl-tls."
+    )
+    kafka_username: str | None = Field(default=None, description="Who we are, for sasl-tls.")
+    kafka_password: SecretStr | None = Field(default=None, description="And how we show it.")
+
+    @model_validator(mode="after")
+    def _kafka_whole(self) -> Self:
+        given = self.kafka_username is not None and self.kafka_password is not None
+        if self.kafka_security is KafkaSecurity.SASL_TLS and not given:
+            raise ValueError("FACESCAN_KAFKA_SECURITY is sasl-tls: set FACESCAN_KAFKA_USERNAME and _PASSWORD")
+        if self.kafka_security is KafkaSecurity.PLAINTEXT and (given or self.kafka_certificate is not None):
+            raise ValueError(
+                "FACESCAN_KAFKA_SECURITY is plaintext, which shows no name, password or certificate: set it to tls or "
+                "sasl-tls"
+            )
+        return self
 
 
 class StoreSettings(_FromEnvironment):
@@ -140,6 +173,15 @@ class OutboundSettings(Settings):
     def address_rules(self) -> AddressRules:
         """What may be connected to."""
         return AddressRules(parse_networks(self.outbound_allowed_networks))
+
+
+def checked_roles(text: str, known: Sequence[str]) -> str:
+    """Return ``text`` when it is role[,role…] of ``known``. Raises ValueError."""
+    roles = text.split(",")
+    wrong = [role for role in roles if role not in known]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is no role; there are {', '.join(known)}")
+    return text
 
 
 S = TypeVar("S", bound=BaseSettings)

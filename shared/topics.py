@@ -4,9 +4,10 @@ Partitions bound how many replicas can share the work; retention is how long a s
 created by itself: brokers and clients run with auto-creation off, so that a misspelt name fails loudly.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 from shared import events
 
@@ -52,19 +53,25 @@ TOPICS: Final[tuple[TopicSpec, ...]] = (
 
 
 async def create_topics(
-    bootstrap: str, *, replication: int = 1, partitions: int | None = None, specs: Sequence[TopicSpec] = TOPICS
+    bootstrap: str,
+    *,
+    replication: int = 1,
+    partitions: int | None = None,
+    specs: Sequence[TopicSpec] = TOPICS,
+    security: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[str]:
     """Create the topics that are missing and return their names; those that exist stay as they are.
 
     ``replication`` is the number of copies; with three, two must be in sync for a write. ``partitions`` overrides
-    every topic's own number. Raises UnavailableError when no broker answers.
+    every topic's own number; ``security`` is of ``shared.kafka_security``. Raises UnavailableError when no
+    broker answers.
     """
     from aiokafka.admin import AIOKafkaAdminClient, NewTopic  # noqa: PLC0415 - only this one-shot needs the admin part
     from aiokafka.errors import KafkaError, for_code  # noqa: PLC0415 - likewise
 
     from shared.errors import UnavailableError  # noqa: PLC0415 - likewise
 
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **security)
     try:
         await admin.start()
         present = set(await admin.list_topics())

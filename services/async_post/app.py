@@ -10,7 +10,7 @@ from services.async_post.key_ring import KeyRing
 from services.async_post.rotation_parts import rotator
 from services.async_post.sender import GROUP as SENDER_GROUP
 from services.async_post.sender import Sender, lane
-from services.async_post.settings import AsyncPostSettings
+from services.async_post.settings import DELAYER, SENDER, SIGNER, AsyncPostSettings
 from services.async_post.signer import Signer
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
@@ -23,7 +23,26 @@ SETTINGS = AsyncPostSettings
 
 def build(settings: AsyncPostSettings) -> Service:
     """Put Async Post together: signer, sender, and the delayer that everybody's waiting records come back by."""
-    service = Service("async_post", settings, uses=["secretsmanager"])
+    roles = settings.roles
+    token = settings.sync_post_token
+    # The synchronous Post signs and sends in one go.
+    has_keys = SIGNER in roles or token is not None
+    service = Service("async_post", settings, uses=["secretsmanager"] if has_keys else [])
+    service.before_start(_keep_memory_private)
+    keys = _keys(service, settings) if has_keys else None
+    delivery = _delivery(service, settings) if SENDER in roles or token is not None else None
+    if keys is not None and delivery is not None and token is not None:
+        _take_synchronous_posts(service, settings, token.get_secret_value(), keys, delivery)
+    if SIGNER in roles and keys is not None:
+        _sign(service, settings, keys)
+    if SENDER in roles and delivery is not None:
+        _send(service, settings, delivery)
+    if DELAYER in roles:
+        service.read(Delayer(service.publisher), dict[str, Any], "Records that come back when their time has come.")
+    return service
+
+
+def _keys(service: Service, settings: AsyncPostSettings) -> KeyRing:
     keys = KeyRing(
         service.aws,
         settings.signing_secret,
@@ -31,6 +50,23 @@ def build(settings: AsyncPostSettings) -> Service:
         trust_seconds=settings.key_trust_seconds,
         may_be_absent=settings.key_rotation_days is not None,
     )
+    service.before_start(keys.first)
+    service.beside(keys.read_regularly)
+    return keys
+
+
+def _delivery(service: Service, settings: AsyncPostSettings) -> HttpDelivery:
+    folder = settings.development_connect_to
+    delivery = HttpDelivery(
+        ConnectTo(folder) if folder is not None else PublicDestinations(),
+        timeout_seconds=settings.send_timeout_seconds,
+        rules=settings.address_rules,
+    )
+    service.after_stop(delivery.close)
+    return delivery
+
+
+def _sign(service: Service, settings: AsyncPostSettings, keys: KeyRing) -> None:
     signer = Signer(
         domain=settings.domain,
         keys=keys,
@@ -38,29 +74,9 @@ def build(settings: AsyncPostSettings) -> Service:
         publisher=service.publisher,
         clock=now_utc,
     )
-    folder = settings.development_connect_to
-    delivery = HttpDelivery(
-        ConnectTo(folder) if folder is not None else PublicDestinations(),
-        timeout_seconds=settings.send_timeout_seconds,
-        rules=settings.address_rules,
-    )
-    sender = Sender(
-        delivery=delivery,
-        publisher=service.publisher,
-        give_up_seconds=settings.give_up_seconds,
-        most_in_flight_per_domain=settings.most_in_flight_per_domain,
-        clock=now_utc,
-        chance=random.Random(),  # noqa: S311 - jitter, no secret
-    )
-    if settings.sync_post_token is not None:
-        _take_synchronous_posts(service, settings, settings.sync_post_token.get_secret_value(), keys, delivery)
-    service.before_start(_keep_memory_private)
-    service.before_start(keys.first)
-    service.beside(keys.read_regularly)
     if settings.dns_resolver is not None:
         # It carries on what is under way; whether it begins anything by itself is FACESCAN_KEY_ROTATION_DAYS.
         service.beside(rotator(service.aws, settings).run)
-    service.after_stop(delivery.close)
     service.read(
         Consuming(
             topic=PostRequested.topic,
@@ -72,6 +88,18 @@ def build(settings: AsyncPostSettings) -> Service:
         ),
         PostRequested,
         "Signs with the current key.",
+    )
+    service.writes(PostSigned)
+
+
+def _send(service: Service, settings: AsyncPostSettings, delivery: HttpDelivery) -> None:
+    sender = Sender(
+        delivery=delivery,
+        publisher=service.publisher,
+        give_up_seconds=settings.give_up_seconds,
+        most_in_flight_per_domain=settings.most_in_flight_per_domain,
+        clock=now_utc,
+        chance=random.Random(),  # noqa: S311 - jitter, no secret
     )
     service.read(
         Consuming(
@@ -87,9 +115,7 @@ def build(settings: AsyncPostSettings) -> Service:
         PostSigned,
         "Delivers by HTTPS; retries are signed again.",
     )
-    service.read(Delayer(service.publisher), dict[str, Any], "Records that come back when their time has come.")
-    service.writes(PostRequested, PostSigned, PostSettled)
-    return service
+    service.writes(PostRequested, PostSettled)
 
 
 def _take_synchronous_posts(

@@ -1,18 +1,29 @@
 """Settings of Async Post."""
 
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.async_post.generations import Generations, parse_generations
 from services.async_post.key_settings import KeySettings
-from shared.settings import Environment, OutboundSettings, Port
+from shared.settings import Environment, OutboundSettings, Port, checked_roles
+
+SIGNER: Final = "signer"
+SENDER: Final = "sender"
+DELAYER: Final = "delayer"
+ROLES: Final = (SIGNER, SENDER, DELAYER)
 
 
 class AsyncPostSettings(KeySettings, OutboundSettings):
     """What Async Post needs to know."""
 
+    post_roles: str = Field(
+        default=",".join(ROLES),
+        description="Which parts this process has, comma-separated: signer holds the keys and rotates them, sender "
+        "alone connects to receivers, delayer brings back what waited. Apart, no process has both the keys and the way "
+        "out, unless FACESCAN_SYNC_POST_TOKEN asks for it.",
+    )
     send_timeout_seconds: float = Field(
         default=10.0, gt=0, le=60, description="One delivery's whole time: connect, send, answer."
     )
@@ -64,6 +75,11 @@ class AsyncPostSettings(KeySettings, OutboundSettings):
         parse_generations(text)
         return text
 
+    @field_validator("post_roles")
+    @classmethod
+    def _known_roles(cls, text: str) -> str:
+        return checked_roles(text, ROLES)
+
     @field_validator("sync_post_token")
     @classmethod
     def _can_stand_in_a_header(cls, token: SecretStr | None) -> SecretStr | None:
@@ -80,6 +96,11 @@ class AsyncPostSettings(KeySettings, OutboundSettings):
                 "FACESCAN_ENVIRONMENT is development"
             )
         return self
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """What this process does."""
+        return frozenset(self.post_roles.split(","))
 
     @property
     def generations(self) -> Generations:

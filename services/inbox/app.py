@@ -14,7 +14,7 @@ from services.inbox.manifests import Manifests
 from services.inbox.opener import Opener
 from services.inbox.registered import RegisteredKeyResolver
 from services.inbox.router import Router, decode_accepted
-from services.inbox.settings import InboxSettings
+from services.inbox.settings import DOOR, ROUTER, InboxSettings
 from services.inbox.synchronous import Synchronous
 from shared.clock import now_utc
 from shared.consuming import Consuming
@@ -29,34 +29,35 @@ SETTINGS = InboxSettings
 
 
 def build(settings: InboxSettings) -> Service:
-    """Put the inbox together: the door before the log, the router behind it."""
+    """Put the inbox together: the door before the log, the router behind it, or the one of them that is asked for."""
     service = Service("inbox", settings, tables=[CLAIMS, REGISTERED_KEYS])
-    keys = KeyCache(
-        ValidatingResolver(settings.dns_resolver, settings.dns_timeout_seconds),
-        bounds=settings.key_cache_bounds,
-        budget=settings.look_up_budget(),
-    )
-    registered = KeyCache(
-        RegisteredKeyResolver(RegisteredKeys(service.tables)),
-        source="registered",
-        bounds=settings.key_cache_bounds,
-        budget=settings.look_up_budget(),
-    )
     endpoints = CurrentMap(settings.endpoint_map or DEFAULT_FILE)
+    service.before_start(endpoints.start)
+    service.after_stop(endpoints.stop)
+    if DOOR in settings.roles:
+        _listen(service, settings, endpoints)
+    if ROUTER in settings.roles:
+        _route(service, settings, endpoints)
+    return service
+
+
+def _listen(service: Service, settings: InboxSettings, endpoints: CurrentMap) -> None:
+    """Add the front door, with the synchronous endpoints behind it."""
     opener = Opener(
         domain=settings.domain,
         window_seconds=settings.window_seconds,
         subjects=endpoints,
-        keys=keys,
-        registered=registered,
-        clock=now_utc,
-    )
-    manifests = Manifests(OutboundClient, clock=now_utc)
-    feedback = Feedback(
-        service.tables,
-        service.publisher,
-        manifests,
-        most_per_hour=settings.feedback_per_hour,
+        keys=KeyCache(
+            ValidatingResolver(settings.dns_resolver, settings.dns_timeout_seconds),
+            bounds=settings.key_cache_bounds,
+            budget=settings.look_up_budget(),
+        ),
+        registered=KeyCache(
+            RegisteredKeyResolver(RegisteredKeys(service.tables)),
+            source="registered",
+            bounds=settings.key_cache_bounds,
+            budget=settings.look_up_budget(),
+        ),
         clock=now_utc,
     )
     synchronous = Synchronous(
@@ -70,9 +71,19 @@ def build(settings: InboxSettings) -> Service:
     intake = Intake(endpoints, service.publisher, manifest=manifest.reply, synchronous=synchronous.reply)
     service.listen(lambda: front_door(settings, opener, intake, manifest=manifest.page))
     endpoints.on_change(synchronous.update)
-    service.before_start(endpoints.start)
-    service.after_stop(endpoints.stop)
     service.after_stop(synchronous.close)
+
+
+def _route(service: Service, settings: InboxSettings, endpoints: CurrentMap) -> None:
+    """Add what is behind the log: the router, the endpoints' readers, feedback on what is discarded."""
+    manifests = Manifests(OutboundClient, clock=now_utc)
+    feedback = Feedback(
+        service.tables,
+        service.publisher,
+        manifests,
+        most_per_hour=settings.feedback_per_hour,
+        clock=now_utc,
+    )
     readers = EndpointReaders(settings, service.publisher, feedback.discarded)
     endpoints.on_change(readers.update)
     service.after_stop(readers.stop)
@@ -99,7 +110,6 @@ def build(settings: InboxSettings) -> Service:
         "Signed messages, verified at the door, byte for byte as they came.",
     )
     service.writes(VerificationRequested, EndpointRequested, PostRequested)
-    return service
 
 
 def _manifest(settings: InboxSettings) -> Manifest:

@@ -17,6 +17,7 @@ from services.inbox.endpoint_map import EndpointMap, HttpEndpoint, SyncEndpoint,
 from shared.broker import LOOK_MILLISECONDS, Publisher, consumer_options
 from shared.consuming import Consuming, event_decoder
 from shared.events import EndpointRequested
+from shared.kafka_security import security_options
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class EndpointReader:
             enable_auto_commit=False,
             max_partition_fetch_bytes=_FETCH_BYTES,
             client_id="facescan-inbox",
+            **security_options(self._settings),
             **consumer_options(self._settings, group),
         )
         consumer.subscribe([EndpointRequested.topic], listener=self._consuming.listener)

@@ -2,13 +2,17 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
 from services.inbox.door_settings import DoorSettings
 from services.inbox.key_cache_settings import KeyCacheSettings
-from shared.settings import Port, Settings
+from shared.settings import Port, Settings, checked_roles
+
+DOOR: Final = "door"
+ROUTER: Final = "router"
+ROLES: Final = (DOOR, ROUTER)
 
 
 def _loopback_resolver(text: str) -> str:
@@ -27,6 +31,11 @@ def _loopback_resolver(text: str) -> str:
 class InboxSettings(DoorSettings, KeyCacheSettings, Settings):
     """What the inbox needs to know."""
 
+    inbox_roles: str = Field(
+        default=",".join(ROLES),
+        description="Which parts this process has, comma-separated: door takes messages over HTTP, router reads them "
+        "from the log and serves the endpoints. Apart, each scales by its own load.",
+    )
     inbox_host: str = Field(default="127.0.0.1", description="Where the front door listens.")
     inbox_port: Port = Field(default=8080, description="Its port.")
     dns_resolver: Annotated[str, AfterValidator(_loopback_resolver)] = Field(
@@ -56,3 +65,13 @@ class InboxSettings(DoorSettings, KeyCacheSettings, Settings):
     claim_hours: float = Field(
         default=72.0, gt=0, description="How long a message is remembered; longer than any sender's retries."
     )
+
+    @field_validator("inbox_roles")
+    @classmethod
+    def _known_roles(cls, text: str) -> str:
+        return checked_roles(text, ROLES)
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """What this process does."""
+        return frozenset(self.inbox_roles.split(","))

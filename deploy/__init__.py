@@ -1,0 +1,1 @@
+"""What deploys facescan: the chart, Kafka's and AWS's resources, alerts, dashboards; much is written from code."""
