@@ -116,7 +116,7 @@ def test_two_to_the_53rd_which_the_reference_refuses_is_written_with_its_own_dig
         {"\udfff": 1},
         {"a": ["\ud800 and more", 1.5]},
         {1: "a"},
-        {"a": object()},
+        {"a": Ellipsis},
         {"a": b"bytes"},
         {"a": {1, 2}},
         10**400,

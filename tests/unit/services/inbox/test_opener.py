@@ -84,6 +84,7 @@ async def test_a_key_in_an_insecure_answer_is_not_believed() -> None:
         (public_key_txt(rsa.generate_private_key(65537, 1024)), Reason.KEY_WEAK),
         (public_key_txt(OTHER_KEY), Reason.SIGNATURE),
     ],
+    ids=["revoked", "short", "no record", "unknown kind", "weak", "another's"],
 )
 async def test_a_record_without_the_right_key_has_its_reason(record: str, expected: Reason) -> None:
     assert await reason(opener(ScriptedResolver({NAME: secure(record)})), as_bytes(message())) is expected
