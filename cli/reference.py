@@ -1,4 +1,4 @@
-"""Generated documents: the events' JSON Schemas, each service's AsyncAPI, the table of settings.
+"""Generated documents: the events' JSON Schemas, each service's AsyncAPI, the tables of settings and decisions.
 
 ``python -m cli.reference`` writes them, ``--check`` says which differ from what would be written.
 """
@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 from pydantic.fields import FieldInfo
 
+from cli.policy_document import policy_document
 from cli.ports import free_ports
 from cli.run import SERVICES
 from cli.settings_known import settings_models
@@ -57,6 +58,7 @@ def documents() -> Iterator[tuple[str, str]]:
         described = importlib.import_module(f"services.{service}.openapi").openapi(VERSION)
         yield f"openapi/{service}.json", _json(described)
     yield "settings.md", settings_document()
+    yield "policy.md", f"{_GENERATED}\n{policy_document()}"
 
 
 def asyncapi(service: str) -> Mapping[str, Any]:

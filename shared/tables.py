@@ -29,6 +29,8 @@ PERSON_KEYS: Final = TableSpec("person-keys", "person")
 VERIFICATIONS: Final = TableSpec("verifications", "verification_id", expires_by="forget_at")
 ATTEMPTS: Final = TableSpec("attempts", "verification_id", sort_key="attempt", sort_type="N", expires_by="forget_at")
 VERDICTS: Final = TableSpec("verdicts", "provider_session_id", expires_by="forget_at")
+# How a person's last checks ended, and where: personal data.
+HISTORY: Final = TableSpec("history", "person", expires_by="forget_at")
 DEAD_LETTERS: Final = TableSpec("dead-letters", "place", expires_by="forget_at")
 
 TABLES: Final = (
@@ -41,6 +43,7 @@ TABLES: Final = (
     VERIFICATIONS,
     ATTEMPTS,
     VERDICTS,
+    HISTORY,
 )
 
 # Evidence is deleted by the verdict itself as soon as it has decided; the bucket's rule catches what a crash left.

@@ -67,8 +67,10 @@ class Verification:
     context: str = ""  # where and on what that browser opened it: an events.Context as JSON
     attempt: int = 0
     ended_attempt: int = 0
+    passes: int = 0  # attempts that succeeded while more proof was asked for
     trouble: bool = False
     outcome: str = ""
+    nonce: str = ""  # of the signed answer: made when it is decided
     decided_at: int = 0
     forget_at: int = 0
 
@@ -86,6 +88,11 @@ class Verification:
     def attempt_open(self) -> bool:
         """Whether the newest attempt has not come to an end."""
         return self.attempt > self.ended_attempt
+
+    @property
+    def tries_used(self) -> int:
+        """How many attempts came to nothing."""
+        return self.ended_attempt - self.passes
 
     def expired(self, now: datetime) -> bool:
         """Whether the person's time is over."""

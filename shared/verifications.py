@@ -1,5 +1,6 @@
 """The verifications' tables; moving a verification is one conditional write (architecture, "as data sees it")."""
 
+import secrets
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -19,14 +20,17 @@ _OWN_ATTRIBUTES: Final = frozenset(
     ("verification_id", "state", "browser", "attempt", "ended_attempt", "trouble", "outcome", "decided_at", "forget_at")
 )
 # What comes later, if at all: no attribute until then.
-_LATER: Final = frozenset(("context",))
+_LATER: Final = frozenset(("context", "passes", "nonce"))
+_NONCE_BYTES: Final = 16
 
 
 def _item(record: Verification | Attempt) -> Item:
     own: dict[str, Value] = {}
     facts: dict[str, Value] = {}
-    for name in record.__dataclass_fields__.keys() - _LATER:
-        (own if name in _OWN_ATTRIBUTES else facts)[name] = getattr(record, name)
+    for name in record.__dataclass_fields__:
+        value = getattr(record, name)
+        if value or name not in _LATER:
+            (own if name in _OWN_ATTRIBUTES else facts)[name] = value
     return {**own, _FACTS: orjson.dumps(facts).decode()}
 
 
@@ -43,6 +47,23 @@ def _verification(item: Mapping[str, Value]) -> Verification:
 
 def _attempt(item: Mapping[str, Value]) -> Attempt:
     return Attempt(**_members(item, Attempt.__dataclass_fields__))
+
+
+def _decision(outcome: Outcome, moment: int) -> dict[str, Value]:
+    nonce = secrets.token_urlsafe(_NONCE_BYTES)
+    return {"state": State.DECIDED, "outcome": outcome, "decided_at": moment, "nonce": nonce}
+
+
+def _verdict(attempt: Attempt, outcome: str, moment: int) -> Put:
+    """Return the write that uses a provider's session up: there can be one for each."""
+    verdict: Item = {
+        "provider_session_id": attempt.provider_session_id,
+        "verification_id": attempt.verification_id,
+        "outcome": outcome,
+        "decided_at": moment,
+        "forget_at": moment + FORGET_AFTER_SECONDS,
+    }
+    return Put(VERDICTS.name, verdict, unless_exists="provider_session_id")
 
 
 class Verifications:
@@ -118,40 +139,63 @@ class Verifications:
             {"state": [State.SESSION_CREATED, State.CAPTURED], "attempt": [attempt], "ended_attempt": [attempt - 1]},
         )
 
+    async def pass_attempt(self, verification: Verification, attempt: Attempt, now: datetime) -> None:
+        """Note that an attempt succeeded and that another must follow; its session can decide nothing any more.
+
+        Raises ConditionFailedError when it is not the newest one, all is decided, or its session was used before.
+        """
+        move = Update(
+            VERIFICATIONS.name,
+            {"verification_id": verification.verification_id},
+            {"state": State.OPENED, "ended_attempt": attempt.attempt, "passes": verification.passes + 1},
+            when={
+                "state": [State.SESSION_CREATED, State.CAPTURED],
+                "attempt": [attempt.attempt],
+                "ended_attempt": [attempt.attempt - 1],
+            },
+        )
+        await self._tables.transact([_verdict(attempt, "passed", int(now.timestamp())), move])
+
+    async def skip(self, verification: Verification, now: datetime) -> Verification | None:
+        """Decide a success without a scan, if none has begun; None: one has, or it is decided."""
+        try:
+            return await self._move(
+                verification.verification_id,
+                _decision(Outcome.SUCCESS, int(now.timestamp())),
+                {"state": [State.OPENED], "attempt": [0]},
+            )
+        except ConditionFailedError:
+            return None
+
     async def decide(
-        self, verification: Verification, outcome: Outcome, now: datetime, attempt: Attempt | None = None
+        self,
+        verification: Verification,
+        outcome: Outcome,
+        now: datetime,
+        attempt: Attempt | None = None,
+        also: Sequence[Put | Update] = (),
     ) -> Verification:
         """Decide once: return the record with the outcome that holds, this one or an earlier one.
 
-        With an ``attempt`` the verdict is keyed by the provider's session as well, so that no session decides twice.
-        Raises ConditionFailedError when that session has decided another verification.
+        With an ``attempt`` the verdict is keyed by the provider's session as well, so that no session decides twice;
+        ``also`` is written with it or not at all. Raises ConditionFailedError when that session was used before or a
+        condition of ``also`` does not hold; its ``reasons`` are the session's, the record's, then those of ``also``.
         """
         verification_id = verification.verification_id
-        moment = int(now.timestamp())
-        values: dict[str, Value] = {"state": State.DECIDED, "outcome": outcome, "decided_at": moment}
+        values = _decision(outcome, int(now.timestamp()))
         when: dict[str, Sequence[Value]] = {"state": list(OPEN)}
         try:
             if attempt is None:
                 return await self._move(verification_id, values, when)
-            verdict: Item = {
-                "provider_session_id": attempt.provider_session_id,
-                "verification_id": verification_id,
-                "outcome": outcome,
-                "decided_at": moment,
-                "forget_at": moment + FORGET_AFTER_SECONDS,
-            }
-            await self._tables.transact(
-                [
-                    Put(VERDICTS.name, verdict, unless_exists="provider_session_id"),
-                    Update(VERIFICATIONS.name, {"verification_id": verification_id}, values, when),
-                ]
-            )
+            move = Update(VERIFICATIONS.name, {"verification_id": verification_id}, values, when)
+            await self._tables.transact([_verdict(attempt, outcome, int(now.timestamp())), move, *also])
         except ConditionFailedError:
             settled = await self.get(verification_id)
             if settled is None or settled.state not in ENDED:
                 raise
             return settled  # decided before: what was decided then holds
-        return replace(verification, state=State.DECIDED, outcome=outcome, decided_at=moment)
+        changed: Any = values
+        return replace(verification, **changed)
 
     async def announced(self, verification_id: str) -> None:
         """Note that everybody was told."""

@@ -25,7 +25,7 @@ def screen(verification: Verification, now: datetime, most_attempts: int) -> Scr
         return Screen.EXPIRED
     if verification.attempt_open:
         return Screen.WAIT if verification.state is State.CAPTURED else Screen.CHECK
-    if verification.attempt >= most_attempts:
+    if verification.tries_used >= most_attempts:
         return Screen.USED_UP
     return Screen.START
 

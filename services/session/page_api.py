@@ -178,7 +178,7 @@ class PageApi:
         return {
             "screen": screen(verification, now, self._most_attempts),
             "attempt": verification.attempt,
-            "tries_left": max(0, self._most_attempts - verification.ended_attempt),
+            "tries_left": max(0, self._most_attempts - verification.tries_used),
             "seconds_left": max(0, verification.expires_at - int(now.timestamp())),
             "requester": verification.requester,
             "purpose": verification.purpose,

@@ -5,7 +5,7 @@ import logging
 from datetime import UTC, datetime
 
 from shared.broker import Publisher
-from shared.events import Outcome, PostRequested, VerdictReached, derived_id
+from shared.events import Outcome, PostRequested, VerdictReached, derived_id, utc_text
 from shared.generation import Generation
 from shared.verification import State, Verification
 from shared.verifications import Verifications
@@ -17,12 +17,19 @@ class Announcing:
     """Announces decided verifications; a repeat announces the same ids again and changes nothing."""
 
     def __init__(
-        self, *, verifications: Verifications, publisher: Publisher, close_subject: str, answer_subject: str
+        self,
+        *,
+        verifications: Verifications,
+        publisher: Publisher,
+        close_subject: str,
+        answer_subject: str,
+        answer_seconds: float,
     ) -> None:
         self._verifications = verifications
         self._publisher = publisher
         self._close_subject = close_subject
         self._answer_subject = answer_subject
+        self._answer_seconds = answer_seconds
 
     async def announce(self, verification: Verification) -> None:
         """Tell everybody and note that. Raises UnavailableError; then it is announced again later."""
@@ -43,9 +50,13 @@ class Announcing:
         log.info("announced", extra={"verification_id": identifier, "outcome": verification.outcome})
 
     def _answer(self, verification: Verification) -> PostRequested | None:
-        """The signed answer: success or failure (or error, ask again), and nothing else (rule 9)."""
+        """The signed answer: success or failure (or error, ask again), and nothing else (rule 9).
+
+        The nonce is one verdict's own, and the expiry bounds its use: an answer shown twice or late is told from a new.
+        """
         if not verification.requester:
             return None
+        expires = datetime.fromtimestamp(verification.decided_at + self._answer_seconds, UTC)
         return PostRequested(
             to=verification.requester,
             subject=self._answer_subject,
@@ -53,6 +64,8 @@ class Announcing:
                 "Request": verification.correlation,
                 "Locator": verification.locator,
                 "Result": verification.outcome.upper(),
+                "Nonce": verification.nonce,
+                "Expires": utc_text(expires),
             },
             generation=Generation(verification.generation),
             correlation=derived_id("answer", verification.verification_id),

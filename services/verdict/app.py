@@ -4,20 +4,24 @@ from services.verdict.announcing import Announcing
 from services.verdict.comparison import RekognitionFaces
 from services.verdict.evidence import EvidenceStore
 from services.verdict.handlers import Verdicts
+from services.verdict.history import History
+from services.verdict.openings import Openings
+from services.verdict.proofs import Proofs
 from services.verdict.settings import VerdictSettings
+from services.verdict.terms import TermsTable, read_terms
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
-from shared.events import CaptureCompleted, DeadlinePassed, PostRequested, VerdictReached
+from shared.events import CaptureCompleted, DeadlinePassed, PostRequested, VerdictReached, VerificationOpened
 from shared.legal_photos import LegalPhotos
 from shared.liveness_providers import providers_from
 from shared.person_keys import PersonKeys
 from shared.service import Service
-from shared.tables import ATTEMPTS, PERSON_KEYS, VERDICTS, VERIFICATIONS
+from shared.tables import ATTEMPTS, HISTORY, PERSON_KEYS, VERDICTS, VERIFICATIONS
 from shared.verifications import Verifications
 
 SETTINGS = VerdictSettings
 
-_TABLES = (VERIFICATIONS, ATTEMPTS, VERDICTS, PERSON_KEYS)
+_TABLES = (VERIFICATIONS, ATTEMPTS, VERDICTS, HISTORY, PERSON_KEYS)
 
 
 def build(settings: VerdictSettings) -> Service:
@@ -25,20 +29,29 @@ def build(settings: VerdictSettings) -> Service:
     service = Service("verdict", settings, tables=_TABLES, uses=["s3", "rekognition", "kms"])
     verifications = Verifications(service.tables)
     keys = PersonKeys(service.aws, service.tables, settings)
+    announcing = Announcing(
+        verifications=verifications,
+        publisher=service.publisher,
+        close_subject=settings.popup_close_subject,
+        answer_subject=settings.answer_subject,
+        answer_seconds=settings.answer_seconds,
+    )
+    proofs = Proofs(
+        history=History(service.tables, settings.history_days),
+        terms=TermsTable(
+            read_terms(settings.verdict_terms),
+            least_confidence_percent=settings.least_confidence_percent,
+            least_similarity_percent=settings.least_similarity_percent,
+        ),
+        limits=settings.limits,
+    )
     verdicts = Verdicts(
         verifications=verifications,
         providers=providers_from(settings, service.aws),
         evidence=EvidenceStore(service.aws, settings.bucket, keys),
-        faces=RekognitionFaces(
-            service.aws, LegalPhotos(service.aws, keys, settings), settings.least_similarity_percent
-        ),
-        announcing=Announcing(
-            verifications=verifications,
-            publisher=service.publisher,
-            close_subject=settings.popup_close_subject,
-            answer_subject=settings.answer_subject,
-        ),
-        least_confidence_percent=settings.least_confidence_percent,
+        faces=RekognitionFaces(service.aws, LegalPhotos(service.aws, keys, settings)),
+        proofs=proofs,
+        announcing=announcing,
         most_attempts=settings.most_attempts,
         clock=now_utc,
     )
@@ -66,6 +79,19 @@ def build(settings: VerdictSettings) -> Service:
         ),
         DeadlinePassed,
         "Ends attempts whose page went silent, and verifications whose time is over.",
+    )
+    opened = Openings(verifications=verifications, proofs=proofs, announcing=announcing, clock=now_utc)
+    service.read(
+        Consuming(
+            topic=VerificationOpened.topic,
+            group="facescan.verdict.openings",
+            decode=event_decoder(VerificationOpened),
+            publisher=service.publisher,
+            handle=opened.on_opened,
+            drain_seconds=settings.drain_seconds,
+        ),
+        VerificationOpened,
+        "Decides at once where a success of a moment ago stands for the scan.",
     )
     service.writes(VerdictReached, PostRequested)
     return service

@@ -1,5 +1,6 @@
 """The comparison of the check's picture with the pinned version of the legal photo (Rekognition CompareFaces)."""
 
+import asyncio
 import logging
 from typing import Final, Protocol
 
@@ -18,23 +19,32 @@ _NO_FACE: Final = "InvalidParameterException"
 class Faces(Protocol):
     """Compares faces."""
 
-    async def compare(self, picture: bytes, attempt: Attempt) -> Match:
-        """Say whether ``picture`` (PNG or JPEG) shows whom the attempt's pinned legal photo shows.
+    async def compare(self, picture: bytes, attempt: Attempt, least_similarity_percent: float) -> Match:
+        """Say whether ``picture`` (PNG or JPEG) shows one face, of whom the attempt's pinned legal photo shows.
 
         Raises UnavailableError when that cannot be said now.
         """
 
 
 class RekognitionFaces:
-    """Amazon Rekognition CompareFaces. The pictures go as bytes: what lies in S3 is sealed (ADR 17)."""
+    """Amazon Rekognition: CompareFaces, and DetectFaces for the faces that it does not count.
 
-    def __init__(self, aws: Aws, photos: LegalPhotos, least_similarity_percent: float) -> None:
+    The pictures go as bytes: what lies in S3 is sealed (ADR 17).
+    """
+
+    def __init__(self, aws: Aws, photos: LegalPhotos) -> None:
         self._aws = aws
         self._photos = photos
-        self._least_similarity_percent = least_similarity_percent
 
-    async def compare(self, picture: bytes, attempt: Attempt) -> Match:
+    async def compare(self, picture: bytes, attempt: Attempt, least_similarity_percent: float) -> Match:
         """See Faces."""
+        # Side by side: a verification's own time has room for one of them only.
+        match, alone = await asyncio.gather(
+            self._match(picture, attempt, least_similarity_percent), self._shows_one_face(picture)
+        )
+        return match if alone else Match.NO_FACE
+
+    async def _match(self, picture: bytes, attempt: Attempt, least_similarity_percent: float) -> Match:
         photo = await self._photos.read(attempt.person, attempt.photo)
         try:
             answer = await self._aws.call(
@@ -42,7 +52,7 @@ class RekognitionFaces:
                 self._aws.client("rekognition").compare_faces,
                 SourceImage={"Bytes": picture},
                 TargetImage={"Bytes": photo},
-                SimilarityThreshold=self._least_similarity_percent,
+                SimilarityThreshold=least_similarity_percent,
                 QualityFilter="AUTO",
             )
         except ServiceError as error:
@@ -55,4 +65,16 @@ class RekognitionFaces:
             # With two faces on the legal photo either would match.
             log.error("the legal photo does not show one face", extra={"faces": len(matches) + len(others)})
             return Match.NO_FACE
-        return Match.SAME if matches and matches[0]["Similarity"] >= self._least_similarity_percent else Match.OTHER
+        return Match.SAME if matches and matches[0]["Similarity"] >= least_similarity_percent else Match.OTHER
+
+    async def _shows_one_face(self, picture: bytes) -> bool:
+        """Say whether the check's picture shows one person: of several, CompareFaces takes the largest unasked."""
+        try:
+            answer = await self._aws.call(
+                "rekognition.DetectFaces", self._aws.client("rekognition").detect_faces, Image={"Bytes": picture}
+            )
+        except ServiceError as error:
+            if error.code == _NO_FACE:
+                return False
+            raise UnavailableError(str(error)) from error
+        return len(answer["FaceDetails"]) == 1

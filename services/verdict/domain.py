@@ -43,11 +43,6 @@ class Match(StrEnum):
     NO_FACE = "no_face"  # the check's picture is no use: the person may try again
 
 
-def outcome_of(match: Match) -> Outcome | None:
-    """Return the outcome of a live check, or None when the picture was no use."""
-    return {Match.SAME: Outcome.SUCCESS, Match.OTHER: Outcome.FAILURE, Match.NO_FACE: None}[match]
-
-
 def outcome_without_check(verification: Verification) -> Outcome:
     """Return how a verification ends whose time or tries are over: trouble of ours is never a denial (rule 10)."""
     return Outcome.ERROR if verification.trouble else Outcome.FAILURE

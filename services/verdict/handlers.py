@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, NoReturn
 
 from services.verdict.announcing import Announcing
 from services.verdict.comparison import Faces
-from services.verdict.domain import Liveness, Match, judge, outcome_of, outcome_without_check
+from services.verdict.domain import Liveness, Match, judge, outcome_without_check
 from services.verdict.evidence import EvidenceStore, Picture
+from services.verdict.policy import Conclusion, Proof, conclude
+from services.verdict.proofs import Asked, Proofs
 from shared.consuming import Received
 from shared.errors import RetryLaterError, UnavailableError, UnprocessableError
 from shared.events import CaptureCompleted, DeadlinePassed, Outcome
@@ -26,6 +28,10 @@ _STILL_RUNNING_SECONDS: Final = 1.0
 # At the verification's deadline a check that is being judged gets this many more looks.
 _GRACE_LOOKS: Final = 5
 _GRACE_SECONDS: Final = 3.0
+# When the provider has forgotten a session (Rekognition, CreateFaceLivenessSession): a look that comes later came too
+# late, and what it does not find is no silence of the person's.
+_FORGOTTEN_SECONDS: Final = 180
+_LOOKS_AT_HISTORY: Final = 5
 
 
 class Verdicts:
@@ -38,8 +44,8 @@ class Verdicts:
         providers: Providers,
         evidence: EvidenceStore,
         faces: Faces,
+        proofs: Proofs,
         announcing: Announcing,
-        least_confidence_percent: float,
         most_attempts: int,
         clock: Callable[[], datetime],
     ) -> None:
@@ -47,8 +53,8 @@ class Verdicts:
         self._providers = providers
         self._evidence = evidence
         self._faces = faces
+        self._proofs = proofs
         self._announcing = announcing
-        self._least_confidence_percent = least_confidence_percent
         self._most_attempts = most_attempts
         self._clock = clock
 
@@ -117,8 +123,9 @@ class Verdicts:
         self, verification: Verification, attempt: Attempt, *, was_captured: bool, last_look: bool = False
     ) -> None:
         provider = self._providers.named(attempt.provider)
+        terms = self._proofs.terms(verification)
         result, _ = await asyncio.gather(
-            provider.result(attempt.provider_session_id, self._least_confidence_percent),
+            provider.result(attempt.provider_session_id, terms.least_confidence_percent),
             self._evidence.prepare(attempt),
         )
         picture: Picture | None = None
@@ -127,16 +134,16 @@ class Verdicts:
             picture = await self._evidence.save(attempt, result)
         elif result.finding is Finding.EXPIRED and (kept := await self._evidence.find(attempt)):
             result, picture = kept
-        match judge(result, was_captured=was_captured):
+        now = self._clock().timestamp()
+        lost_by_us = was_captured or now >= attempt.created_at + _FORGOTTEN_SECONDS
+        match judge(result, was_captured=lost_by_us):
             case Liveness.LIVE if result.same_person is not None:
-                same = Match.SAME if result.same_person else Match.OTHER
-                await self._conclude(verification, attempt, outcome_of(same))
+                await self._settle(verification, attempt, Match.SAME if result.same_person else Match.OTHER)
             case Liveness.LIVE if result.picture:
-                outcome = outcome_of(await self._faces.compare(result.picture, attempt))
-                await self._conclude(verification, attempt, outcome)
+                await self._compare(verification, attempt, result.picture, terms.least_similarity_percent)
             case Liveness.NOT_LIVE:
-                await self._conclude(verification, attempt, Outcome.FAILURE)
-            case Liveness.RUNNING if not last_look and self._clock().timestamp() < attempt.expires_at:
+                await self._settle(verification, attempt, Match.OTHER)
+            case Liveness.RUNNING if not last_look and now < attempt.expires_at:
                 raise RetryLaterError("the check is still running", _STILL_RUNNING_SECONDS)
             case Liveness.LOST:
                 await self._end_attempt(verification, attempt, trouble=True)
@@ -145,17 +152,65 @@ class Verdicts:
         if picture is not None:
             await self._forget(picture)
 
-    async def _conclude(self, verification: Verification, attempt: Attempt, outcome: Outcome | None) -> None:
-        if outcome is None:
-            await self._end_attempt(verification, attempt, trouble=False)
-            return
+    async def _compare(
+        self, verification: Verification, attempt: Attempt, picture: bytes, least_similarity_percent: float
+    ) -> None:
+        match, asked = await asyncio.gather(
+            self._faces.compare(picture, attempt, least_similarity_percent),
+            self._proofs.asked(verification, self._clock()),
+        )
+        await self._settle(verification, attempt, match, asked)
+
+    async def _settle(
+        self, verification: Verification, attempt: Attempt, match: Match, asked: Asked | None = None
+    ) -> None:
+        """Do what the policy concludes; asked again when another verification of the person decides meanwhile."""
+        for _ in range(_LOOKS_AT_HISTORY):
+            asked = asked or await self._proofs.asked(verification, self._clock())
+            match conclude(match, asked.proof, verification.passes):
+                case Conclusion.ONCE_MORE:
+                    return await self._ask_once_more(verification, attempt)
+                case Conclusion.NO_USE:
+                    return await self._end_attempt(verification, attempt, trouble=False)
+                case Conclusion.SUCCESS:
+                    decided = await self._decide(verification, attempt, Outcome.SUCCESS, asked)
+                case Conclusion.FAILURE:
+                    decided = await self._decide(verification, attempt, Outcome.FAILURE, asked)
+            if decided is not None:
+                return await self._announcing.announce(decided)
+            asked = None
+        raise RetryLaterError("the person's history keeps moving", _STILL_RUNNING_SECONDS)
+
+    async def _decide(
+        self, verification: Verification, attempt: Attempt, outcome: Outcome, asked: Asked
+    ) -> Verification | None:
+        """Decide and remember, in one write; None when the history is not the one that was looked at."""
+        now = self._clock()
+        # What was refused while locked out is no failure more: it would lock out for ever.
+        also = [] if asked.proof is Proof.LOCKED else [self._proofs.remember(verification, asked, outcome, now)]
         try:
-            decided = await self._verifications.decide(verification, outcome, self._clock(), attempt)
+            decided = await self._verifications.decide(verification, outcome, now, attempt, also)
         except ConditionFailedError as error:
-            await self._forget_left(attempt)
-            raise UnprocessableError("this liveness session has decided another verification") from error
+            if list(error.reasons[:2]) == ["None", "None"]:
+                return None
+            await self._used_before(attempt, error)
         log.info("decided", extra={"verification_id": verification.verification_id, "attempt": attempt.attempt})
-        await self._announcing.announce(decided)
+        return decided
+
+    async def _ask_once_more(self, verification: Verification, attempt: Attempt) -> None:
+        """Note a success that is not enough: the page offers the next check, as after one without a result."""
+        try:
+            await self._verifications.pass_attempt(verification, attempt, self._clock())
+        except ConditionFailedError as error:
+            now = await self._verifications.get(verification.verification_id)
+            if now is not None and now.attempt_open and now.state not in ENDED:
+                await self._used_before(attempt, error)
+            return  # noted before
+        log.info("once more", extra={"verification_id": verification.verification_id, "attempt": attempt.attempt})
+
+    async def _used_before(self, attempt: Attempt, error: ConditionFailedError) -> NoReturn:
+        await self._forget_left(attempt)
+        raise UnprocessableError("this liveness session has been used before") from error
 
     async def _end_attempt(self, verification: Verification, attempt: Attempt, *, trouble: bool) -> None:
         """Note that the attempt came to nothing; the last one ends the verification."""
@@ -165,7 +220,7 @@ class Verdicts:
             ended = await self._verifications.end_attempt(identifier, attempt.attempt, trouble=trouble)
         except ConditionFailedError:
             return  # ended or decided before
-        if attempt.attempt >= self._most_attempts:
+        if ended.tries_used >= self._most_attempts:
             decided = await self._verifications.decide(ended, outcome_without_check(ended), self._clock())
             await self._announcing.announce(decided)
 

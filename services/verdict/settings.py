@@ -1,7 +1,10 @@
 """Settings of the verdict service."""
 
+from pathlib import Path
+
 from pydantic import Field
 
+from services.verdict.policy import Limits
 from shared.liveness_settings import LivenessSettings
 
 
@@ -17,3 +20,61 @@ class VerdictSettings(LivenessSettings):
     most_attempts: int = Field(default=3, ge=1, le=20, description="How many sessions one verification may use.")
     popup_close_subject: str = Field(default="ClosePopup@Wallet", description="The message that closes the pop-up.")
     answer_subject: str = Field(default="LocatorVerified@Domain", description="The message that carries the answer.")
+    answer_seconds: float = Field(
+        default=600.0,
+        gt=0,
+        le=86_400,
+        description="How long an answer is good for: it says until when, so that nobody uses it again much later.",
+    )
+    verdict_terms: Path | None = Field(
+        default=None,
+        description="JSON file with thresholds, least proof and class per requester and purpose (docs/policy.md).",
+    )
+    skip_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=86_400,
+        description="How long a success may stand for the next scan: same device, near, same class of requester. 0: "
+        "each verification has a scan of its own.",
+    )
+    near_kilometres: float = Field(
+        default=5.0, gt=0, le=1000, description="How near the recent success must be for a scan to be skipped."
+    )
+    far_kilometres: float = Field(
+        default=500.0,
+        gt=0,
+        le=25_000,
+        description="How far from all remembered successes counts as elsewhere, which asks for a second scan.",
+    )
+    absent_days: float = Field(
+        default=180.0,
+        gt=0,
+        le=36_500,
+        description="After so long without a success, a second scan is asked for. FACESCAN_HISTORY_DAYS bounds what is "
+        "remembered; enrolment counts too.",
+    )
+    lock_out_failures: int = Field(
+        default=5,
+        ge=1,
+        le=20,
+        description="So many failed checks of one person within the window lock the person out: faces are not tried "
+        "one after the other.",
+    )
+    lock_out_window_seconds: float = Field(default=900.0, gt=0, le=86_400, description="The window of failed checks.")
+    lock_out_seconds: float = Field(
+        default=1800.0,
+        gt=0,
+        le=86_400,
+        description="How long the first lock-out lasts; each further one within a day twice as long, up to a day.",
+    )
+    history_days: float = Field(
+        default=365.0,
+        gt=1,
+        le=3650,
+        description="How long it is remembered how a person's checks ended, and on which device and where.",
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """Where the policy's facts begin."""
+        return Limits(**{name: getattr(self, name) for name in Limits.__dataclass_fields__})

@@ -81,6 +81,8 @@ def test_an_unknown_and_an_expired_locator_are_answered_like_a_person_who_never_
             body = answer["body"]
             assert body.pop("Request") == order["correlation"]
             assert body.pop("Locator") == order["locator"]
+            assert len(body.pop("Nonce")) == len("RandomOfSixteenBytes__")
+            assert body.pop("Expires")
             bodies.append(body)
             took.append(answer["received_at"] - began)
         assert bodies == [{"Result": "FAILURE"}] * 3
@@ -132,7 +134,7 @@ def test_what_does_not_leave_does_not_leave(running: Running) -> None:
         verified = await load.run(5, 5, MIXED)
         for one in verified:
             (answer,) = one.answers
-            assert set(answer["message"]["Body"]) == {"Request", "Locator", "Result"}
+            assert set(answer["message"]["Body"]) == {"Request", "Locator", "Result", "Nonce", "Expires"}
         # The pop-ups are closed by messages of their own, which may come after the answers.
         mine = {one.verification_id for one in verified}
         async with asyncio.timeout(20):

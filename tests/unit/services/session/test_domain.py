@@ -1,5 +1,6 @@
 """What the person sees in every state, and when an attempt is over."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -61,3 +62,9 @@ def test_an_attempt_ends_with_its_own_time_or_with_the_verification_whichever_is
 ) -> None:
     end = attempt_end(NOW, int(NOW.timestamp()) + left, seconds)
     assert end == min(NOW + timedelta(seconds=seconds), NOW + timedelta(seconds=left))
+
+
+def test_a_try_that_succeeded_and_was_not_enough_uses_none_up() -> None:
+    for passes, shown in ((0, Screen.USED_UP), (1, Screen.START)):
+        passed = replace(verification(State.OPENED, 3, 3), passes=passes)
+        assert screen(passed, NOW, 3) is shown

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from services.verdict.domain import Liveness, Match, judge, outcome_of, outcome_without_check
+from services.verdict.domain import Liveness, judge, outcome_without_check
 from shared.events import Outcome
 from shared.liveness import Finding, Result
 from shared.verification import State, Verification
@@ -38,14 +38,6 @@ def test_nothing_but_a_finding_of_live_is_live_whatever_comes_with_it() -> None:
             result = Result(finding, picture, same)
             assert judge(result, was_captured=False) is silent
             assert judge(result, was_captured=True) is captured
-
-
-def test_a_comparison_has_one_outcome_and_no_face_has_none() -> None:
-    assert {match: outcome_of(match) for match in Match} == {
-        Match.SAME: Outcome.SUCCESS,
-        Match.OTHER: Outcome.FAILURE,
-        Match.NO_FACE: None,
-    }
 
 
 @pytest.mark.parametrize(("trouble", "outcome"), [(True, Outcome.ERROR), (False, Outcome.FAILURE)])

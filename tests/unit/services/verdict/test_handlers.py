@@ -1,154 +1,28 @@
 """From a hint or a deadline to a verdict, with the emulated provider, tables and bucket."""
 
-import time
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from services.verdict.announcing import Announcing
-from services.verdict.comparison import RekognitionFaces
-from services.verdict.evidence import EvidenceStore
-from services.verdict.handlers import Verdicts
 from shared.errors import RetryLaterError, UnavailableError, UnprocessableError
-from shared.events import CaptureCompleted, DeadlinePassed, EventData, Outcome, PostRequested, VerdictReached
+from shared.events import EventData, Outcome, PostRequested, VerdictReached
 from shared.generation import Generation
-from shared.liveness import Finding, LivenessProvider, Result
-from shared.liveness_providers import only
+from shared.liveness import Finding, Result
 from shared.liveness_rekognition import RekognitionProvider
-from shared.verification import Attempt, State, Verification
-from shared.verifications import Verifications
+from shared.verification import State, Verification
 from tests.support.emulated_aws import Emulated
-from tests.support.received import received
 from tests.support.recording import RecordingPublisher
-
-ATTEMPTS = 3
-
-
-@dataclass
-class Scene:
-    """Verifications of persons, and the verdict service without its broker; ``ahead`` moves the service's clock."""
-
-    emulated: Emulated
-    publisher: RecordingPublisher
-    ahead: timedelta = timedelta()
-    provider: LivenessProvider | None = None
-    fields: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def verifications(self) -> Verifications:
-        return Verifications(self.emulated.tables)
-
-    @property
-    def verdicts(self) -> Verdicts:
-        aws, bucket = self.emulated.aws, self.emulated.settings.bucket
-        return Verdicts(
-            verifications=self.verifications,
-            providers=only(self.provider or RekognitionProvider(aws)),
-            evidence=EvidenceStore(aws, bucket, self.emulated.keys),
-            faces=RekognitionFaces(aws, self.emulated.photos, 99.0),
-            announcing=Announcing(
-                verifications=self.verifications,
-                publisher=self.publisher,
-                close_subject="ClosePopup@Wallet",
-                answer_subject="LocatorVerified@Domain",
-            ),
-            least_confidence_percent=80.0,
-            most_attempts=ATTEMPTS,
-            clock=lambda: datetime.now(UTC) + self.ahead,
-        )
-
-    async def requested(self, person: str = "alice", *, faces: int = 1, **more: Any) -> Verification:
-        """Write a verification of ``person``; an empty one is an unknown locator."""
-        photo = await self.emulated.put_photo(person, faces) if person else None
-        fields: dict[str, Any] = {
-            "verification_id": str(uuid.uuid4()),
-            "state": State.OPENED if person else State.REQUESTED,
-            "locator": "loc-1",
-            "expires_at": int(time.time()) + 600,
-            "created_at": int(time.time()),
-            "requester": "shop.example",
-            "generation": "nlweb",
-            "correlation": "c-1",
-        }
-        if photo is not None:
-            fields |= {
-                "person": person, "wallet_domain": "wallet.example", "wallet_id": f"w-{person}",
-                "photo_key": photo.key, "photo_version": photo.version, "photo_sha256": photo.sha256,
-            }  # fmt: skip
-        verification = Verification(**{**fields, **more})
-        await self.verifications.create(verification)
-        return verification
-
-    async def begun(
-        self, verification: Verification, number: int = 1, session: str | None = None, provider: str = "rekognition"
-    ) -> Attempt:
-        """Write an attempt with a session of its own."""
-        rekognition = self.emulated.aws.client("rekognition")
-        attempt = Attempt(
-            verification_id=verification.verification_id,
-            attempt=number,
-            provider=provider,
-            provider_session_id=session or rekognition.create_face_liveness_session()["SessionId"],
-            created_at=int(time.time()),
-            expires_at=int(time.time()) + 165,
-            person=verification.person,
-            photo_key=verification.photo_key,
-            photo_version=verification.photo_version,
-            photo_sha256=verification.photo_sha256,
-        )
-        await self.verifications.begin(attempt)
-        return attempt
-
-    async def captured(self, verification: Verification, number: int = 1, session: str | None = None) -> Attempt:
-        """Write an attempt whose page has said that it is done."""
-        attempt = await self.begun(verification, number, session)
-        await self.verifications.capture(verification.verification_id, "")
-        return attempt
-
-    async def checked(self, person: str = "alice", **camera: Any) -> tuple[Verification, Attempt]:
-        """Return a verification of alice whose page is done, and her attempt, in which ``person`` was filmed."""
-        verification = await self.requested()
-        attempt = await self.captured(verification)
-        self.emulated.film(attempt.provider_session_id, person, **camera)
-        return verification, attempt
-
-    async def capture(self, verification: Verification, attempt: int = 1, **more: Any) -> None:
-        data = CaptureCompleted(verification_id=verification.verification_id, attempt=attempt)
-        await self.verdicts.on_capture(received(data, **more))
-
-    async def deadline(self, verification: Verification, attempt: int | None = None, looks: int = 1) -> None:
-        data = DeadlinePassed(verification_id=verification.verification_id, attempt=attempt)
-        await self.verdicts.on_deadline(received(data, attempt=looks))
-
-    async def record(self, verification: Verification) -> Verification:
-        found = await self.verifications.get(verification.verification_id)
-        assert found is not None
-        return found
-
-    def outcomes(self) -> list[Outcome]:
-        return [
-            sent.data.outcome for sent in self.publisher.of(VerdictReached) if isinstance(sent.data, VerdictReached)
-        ]
-
-    def posts(self) -> dict[str, PostRequested]:
-        """Return the messages by subject."""
-        found = [sent.data for sent in self.publisher.of(PostRequested)]
-        return {post.subject: post for post in found if isinstance(post, PostRequested)}
-
-    async def ended_without_answer(self, verification: Verification, *, trouble: bool = False) -> None:
-        """Check that the attempt has ended, nobody was told anything, and no picture was kept."""
-        record = await self.record(verification)
-        assert (record.state, record.attempt_open, record.trouble) == (State.OPENED, False, trouble)
-        assert self.publisher.sent == []
-        assert self.emulated.evidence(verification.verification_id) == []
+from tests.unit.services.verdict.scene import ATTEMPTS, Scene
 
 
-@pytest.fixture
-def scene(emulated: Emulated, publisher: RecordingPublisher) -> Scene:
-    return Scene(emulated, publisher)
+def answered(record: Verification, result: str) -> dict[str, str]:
+    """Return the whole Body of a signed answer."""
+    assert len(record.nonce) == 22
+    expires = datetime.fromtimestamp(record.decided_at + 600, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    return {"Request": "c-1", "Locator": "loc-1", "Result": result, "Nonce": record.nonce, "Expires": expires}
 
 
 def _ids(publisher: RecordingPublisher, model: type[EventData]) -> list[str]:
@@ -163,10 +37,8 @@ async def test_the_owner_alive_is_a_success_and_everybody_is_told(scene: Scene) 
     await scene.capture(verification)
     assert scene.outcomes() == [Outcome.SUCCESS]
     answer = scene.posts()["LocatorVerified@Domain"]
-    assert (answer.to, answer.body) == (
-        "shop.example",
-        {"Request": "c-1", "Locator": "loc-1", "Result": "SUCCESS"},
-    )
+    record = await scene.record(verification)
+    assert (answer.to, answer.body) == ("shop.example", answered(record, "SUCCESS"))
     close = scene.posts()["ClosePopup@Wallet"]
     assert (close.to, close.body) == (
         "wallet.example",
@@ -185,11 +57,7 @@ async def test_another_person_and_a_spoof_are_failures_that_look_the_same(
     verification, _ = await scene.checked(person, **camera)
     await scene.capture(verification)
     assert scene.outcomes() == [Outcome.FAILURE]
-    assert scene.posts()["LocatorVerified@Domain"].body == {
-        "Request": "c-1",
-        "Locator": "loc-1",
-        "Result": "FAILURE",
-    }
+    assert scene.posts()["LocatorVerified@Domain"].body == answered(await scene.record(verification), "FAILURE")
 
 
 async def test_no_score_and_no_picture_is_in_any_event(scene: Scene) -> None:
@@ -334,7 +202,7 @@ async def test_a_session_that_decided_one_verification_cannot_decide_another(sce
     await scene.capture(first)
     second = await scene.requested()
     await scene.captured(second, session=attempt.provider_session_id)
-    with pytest.raises(UnprocessableError, match="has decided another verification"):
+    with pytest.raises(UnprocessableError, match="has been used before"):
         await scene.capture(second)
     assert scene.outcomes() == [Outcome.SUCCESS]
     assert scene.emulated.evidence(second.verification_id) == []
@@ -384,12 +252,7 @@ async def test_a_verdict_that_was_not_announced_is_announced_by_the_repeat_under
     assert scene.emulated.evidence(verification.verification_id) == []
     again = RecordingPublisher()
     record = replace(await scene.record(verification), state=State.DECIDED)
-    await Announcing(
-        verifications=scene.verifications,
-        publisher=again,
-        close_subject="ClosePopup@Wallet",
-        answer_subject="LocatorVerified@Domain",
-    ).announce(record)
+    await scene.announcing(again).announce(record)
     assert {*_ids(again, VerdictReached), *_ids(again, PostRequested)} == first
     assert {sent.value for sent in again.sent} == {sent.value for sent in scene.publisher.sent}
 
@@ -450,6 +313,9 @@ async def test_an_unknown_locator_is_answered_like_a_person_who_did_not_come(sce
     for verification in (known, unknown):
         await scene.deadline(verification)
         answers.append(scene.posts()["LocatorVerified@Domain"])
+        # Chance and the second, as in any two answers.
+        answers[-1].body.pop("Nonce")
+        answers[-1].body.pop("Expires")
     same = {"correlation", "order_key"}
     assert answers[0].model_dump(exclude=same) == answers[1].model_dump(exclude=same)
     assert scene.outcomes() == [Outcome.FAILURE] * 2

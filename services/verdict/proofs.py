@@ -1,0 +1,56 @@
+"""What is asked of a verification's person: the policy, fed with terms, history and the record's own context."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.verdict.history import History, Remembered, context_of
+from services.verdict.policy import Limits, Past, Proof, Terms, facts_of, proof_for
+from services.verdict.terms import TermsTable
+from shared.events import Outcome
+from shared.stores import Put, Update
+from shared.verification import Verification
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of the person, and what it was decided by."""
+
+    proof: Proof
+    remembered: Remembered
+
+
+class Proofs:
+    """Asks the policy. Everything that it looks at is in stores: nothing is taken from a page or an event."""
+
+    def __init__(self, *, history: History, terms: TermsTable, limits: Limits) -> None:
+        self._history = history
+        self._terms = terms
+        self._limits = limits
+
+    def terms(self, verification: Verification) -> Terms:
+        """Return the terms of whoever asked, for the purpose."""
+        return self._terms.of(verification.requester, verification.purpose)
+
+    async def asked(self, verification: Verification, now: datetime) -> Asked:
+        """Return what is asked of the person at ``now``. Raises UnavailableError."""
+        terms = self.terms(verification)
+        remembered = await self._history.read(verification.person, now)
+        facts = facts_of(
+            context_of(verification),
+            remembered.past,
+            now=now.timestamp(),
+            enrolled_at=verification.enrolled_at,
+            requester_class=terms.requester_class,
+            limits=self._limits,
+        )
+        return Asked(proof_for(facts, terms.least_proof, may_skip=terms.may_skip), remembered)
+
+    def remember(self, verification: Verification, asked: Asked, outcome: Outcome, now: datetime) -> Put | Update:
+        """Return the write that remembers how a check has decided."""
+        check = Past(
+            int(now.timestamp()),
+            outcome is Outcome.SUCCESS,
+            self.terms(verification).requester_class,
+            context_of(verification),
+        )
+        return self._history.add(verification.person, asked.remembered, check)

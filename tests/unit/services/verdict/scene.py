@@ -1,0 +1,180 @@
+"""Verifications of persons, and the verdict service without its broker, on the emulated AWS."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from services.verdict.announcing import Announcing
+from services.verdict.comparison import RekognitionFaces
+from services.verdict.evidence import EvidenceStore
+from services.verdict.handlers import Verdicts
+from services.verdict.history import History
+from services.verdict.openings import Openings
+from services.verdict.policy import Limits
+from services.verdict.proofs import Proofs
+from services.verdict.terms import Rule, TermsTable
+from shared.events import CaptureCompleted, DeadlinePassed, Outcome, PostRequested, VerdictReached, VerificationOpened
+from shared.liveness import LivenessProvider
+from shared.liveness_providers import only
+from shared.liveness_rekognition import RekognitionProvider
+from shared.verification import Attempt, State, Verification
+from shared.verifications import Verifications
+from tests.support.emulated_aws import Emulated
+from tests.support.received import received
+from tests.support.recording import RecordingPublisher
+
+ATTEMPTS = 3
+
+
+@dataclass
+class Scene:
+    """Verifications of persons, and the verdict service without its broker; ``ahead`` moves the service's clock."""
+
+    emulated: Emulated
+    publisher: RecordingPublisher
+    ahead: timedelta = timedelta()
+    provider: LivenessProvider | None = None
+    rules: Sequence[Rule] = ()
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)  # other tests' persons have other histories
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def verifications(self) -> Verifications:
+        return Verifications(self.emulated.tables)
+
+    def clock(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    @property
+    def verdicts(self) -> Verdicts:
+        aws, bucket = self.emulated.aws, self.emulated.settings.bucket
+        return Verdicts(
+            verifications=self.verifications,
+            providers=only(self.provider or RekognitionProvider(aws)),
+            evidence=EvidenceStore(aws, bucket, self.emulated.keys),
+            faces=RekognitionFaces(aws, self.emulated.photos),
+            proofs=self.proofs,
+            announcing=self.announcing(self.publisher),
+            most_attempts=ATTEMPTS,
+            clock=self.clock,
+        )
+
+    @property
+    def proofs(self) -> Proofs:
+        terms = TermsTable(self.rules, least_confidence_percent=80.0, least_similarity_percent=99.0)
+        return Proofs(history=History(self.emulated.tables, 365), terms=terms, limits=self.limits)
+
+    def announcing(self, publisher: RecordingPublisher) -> Announcing:
+        return Announcing(
+            verifications=self.verifications,
+            publisher=publisher,
+            close_subject="ClosePopup@Wallet",
+            answer_subject="LocatorVerified@Domain",
+            answer_seconds=600.0,
+        )
+
+    async def requested(self, person: str = "alice", *, faces: int = 1, **more: Any) -> Verification:
+        """Write a verification of ``person``; an empty one is an unknown locator."""
+        owner = f"{person}-{self.mark}"
+        photo = await self.emulated.put_photo(owner, faces, shows=person) if person else None
+        fields: dict[str, Any] = {
+            "verification_id": str(uuid.uuid4()),
+            "state": State.OPENED if person else State.REQUESTED,
+            "locator": "loc-1",
+            "expires_at": int(time.time()) + 600,
+            "created_at": int(time.time()),
+            "requester": "shop.example",
+            "generation": "nlweb",
+            "correlation": "c-1",
+        }
+        if photo is not None:
+            fields |= {
+                "person": owner, "wallet_domain": "wallet.example", "wallet_id": f"w-{person}",
+                "photo_key": photo.key, "photo_version": photo.version, "photo_sha256": photo.sha256,
+            }  # fmt: skip
+        verification = Verification(**{**fields, **more})
+        await self.verifications.create(verification)
+        return verification
+
+    async def begun(
+        self, verification: Verification, number: int = 1, session: str | None = None, provider: str = "rekognition"
+    ) -> Attempt:
+        """Write an attempt with a session of its own."""
+        rekognition = self.emulated.aws.client("rekognition")
+        attempt = Attempt(
+            verification_id=verification.verification_id,
+            attempt=number,
+            provider=provider,
+            provider_session_id=session or rekognition.create_face_liveness_session()["SessionId"],
+            created_at=int(time.time()),
+            expires_at=int(time.time()) + 165,
+            person=verification.person,
+            photo_key=verification.photo_key,
+            photo_version=verification.photo_version,
+            photo_sha256=verification.photo_sha256,
+        )
+        await self.verifications.begin(attempt)
+        return attempt
+
+    async def captured(self, verification: Verification, number: int = 1, session: str | None = None) -> Attempt:
+        """Write an attempt whose page has said that it is done."""
+        attempt = await self.begun(verification, number, session)
+        await self.verifications.capture(verification.verification_id, "")
+        return attempt
+
+    async def checked(self, person: str = "alice", **camera: Any) -> tuple[Verification, Attempt]:
+        """Return a verification of alice whose page is done, and her attempt, in which ``person`` was filmed."""
+        verification = await self.requested()
+        attempt = await self.captured(verification)
+        self.emulated.film(attempt.provider_session_id, person, **camera)
+        return verification, attempt
+
+    async def capture(self, verification: Verification, attempt: int = 1, **more: Any) -> None:
+        data = CaptureCompleted(verification_id=verification.verification_id, attempt=attempt)
+        await self.verdicts.on_capture(received(data, **more))
+
+    async def opened(self, verification: Verification) -> None:
+        openings = Openings(
+            verifications=self.verifications,
+            proofs=self.proofs,
+            announcing=self.announcing(self.publisher),
+            clock=self.clock,
+        )
+        await openings.on_opened(received(VerificationOpened(verification_id=verification.verification_id)))
+
+    async def deadline(self, verification: Verification, attempt: int | None = None, looks: int = 1) -> None:
+        data = DeadlinePassed(verification_id=verification.verification_id, attempt=attempt)
+        await self.verdicts.on_deadline(received(data, attempt=looks))
+
+    async def verified(self, person: str = "alice", camera: str = "", **more: Any) -> Verification:
+        """Let a verification of ``person`` run to the end of its first check; ``camera`` says who is filmed instead."""
+        verification = await self.requested(person, **more)
+        attempt = await self.captured(verification)
+        self.emulated.film(attempt.provider_session_id, camera or person)
+        await self.capture(verification)
+        return await self.record(verification)
+
+    async def record(self, verification: Verification) -> Verification:
+        found = await self.verifications.get(verification.verification_id)
+        assert found is not None
+        return found
+
+    def outcomes(self) -> list[Outcome]:
+        return [
+            sent.data.outcome for sent in self.publisher.of(VerdictReached) if isinstance(sent.data, VerdictReached)
+        ]
+
+    def posts(self) -> dict[str, PostRequested]:
+        """Return the messages by subject."""
+        found = [sent.data for sent in self.publisher.of(PostRequested)]
+        return {post.subject: post for post in found if isinstance(post, PostRequested)}
+
+    async def ended_without_answer(self, verification: Verification, *, trouble: bool = False) -> None:
+        """Check that the attempt has ended, nobody was told anything, and no picture was kept."""
+        record = await self.record(verification)
+        assert (record.state, record.attempt_open, record.trouble) == (State.OPENED, False, trouble)
+        assert self.publisher.sent == []
+        assert self.emulated.evidence(verification.verification_id) == []
