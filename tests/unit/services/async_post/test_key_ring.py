@@ -49,10 +49,7 @@ async def test_the_key_stays_in_use_while_the_secret_cannot_be_read_until_it_is_
     regularly = asyncio.create_task(ring.read_regularly())
     # Deleted is not unreadable: somebody said that there is no key.
     with pytest.raises(UnavailableError, match=name):
-        async with asyncio.timeout(10):
-            while True:
-                await ring.current()
-                await asyncio.sleep(0.01)
+        await _used_until_it_fails(ring)
     regularly.cancel()
     ring = KeyRing(emulated.aws, "x", trust_seconds=60, clock=lambda: now)
     ring._key, ring._read_at = first, 0.0
@@ -61,6 +58,13 @@ async def test_the_key_stays_in_use_while_the_secret_cannot_be_read_until_it_is_
     now = 60.1
     with pytest.raises(UnavailableError, match="not readable for 60 s"):
         await ring.current()
+
+
+async def _used_until_it_fails(ring: KeyRing) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            await ring.current()
+            await asyncio.sleep(0.01)
 
 
 async def test_a_key_that_became_active_is_used_without_a_restart(emulated: Emulated) -> None:
