@@ -42,7 +42,7 @@ def publish(event: str, data: str, event_id: str | None, kafka: str | None, as_j
     model = model_of(event)
     checked = checked_data(model, _read(data))
     cloud_event = CloudEvent(id=event_id or str(uuid.uuid4()), source=SOURCE, type=model.type, data=checked.to_json())
-    asyncio.run(_publish(kafka_settings(kafka), checked, cloud_event))
+    asyncio.run(publish_event(kafka_settings(kafka), checked, cloud_event))
     document: dict[str, Any] = {"id": cloud_event.id, "type": model.type, "topic": model.topic, "key": checked.key()}
     text = f"published {model.type} on {model.topic}, key {checked.key()}, id {cloud_event.id}"
     if isinstance(checked, VerificationRequested):
@@ -92,7 +92,8 @@ def _read(given: str) -> Any:
         raise ConfigurationError(f"--data: no JSON: {error}") from error
 
 
-async def _publish(settings: KafkaSettings, data: EventData, event: CloudEvent) -> None:
+async def publish_event(settings: KafkaSettings, data: EventData, event: CloudEvent) -> None:
+    """Publish one event and wait for every replica. Raises UnavailableError."""
     publisher = Publisher(settings, SOURCE)
     await publisher.start()
     try:

@@ -24,6 +24,7 @@ Locator = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern
 VerificationId = Annotated[
     str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")
 ]
+PersonId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,200}$")]
 Purpose = Annotated[str, StringConstraints(max_length=200)]
 Subject = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}@[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
@@ -173,6 +174,19 @@ class VerdictReached(_OfVerification):
     decided_at: AwareDatetime
 
 
+class PersonErasureRequested(EventData):
+    """Everything that is held of a person is to be removed, within a minute."""
+
+    type: ClassVar[str] = "facescan.person.erasure.requested.v1"
+    topic: ClassVar[str] = "facescan.person.erasure.requested"
+
+    person: PersonId = Field(description="Your id of the person, as at enrolment; the record's key.")
+
+    def key(self) -> str:
+        """Return the record's key."""
+        return self.person
+
+
 class PostRequested(EventData):
     """A message is to be signed and delivered to a domain's inbox."""
 
@@ -268,6 +282,7 @@ EVENTS: Final[tuple[type[EventData], ...]] = (
     CaptureCompleted,
     DeadlinePassed,
     VerdictReached,
+    PersonErasureRequested,
     PostRequested,
     PostSigned,
     PostSettled,

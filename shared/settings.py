@@ -103,6 +103,12 @@ class StoreSettings(_FromEnvironment):
     bucket: str = Field(
         default="facescan", pattern=r"^[a-z0-9.-]{3,63}$", description="The S3 bucket of pictures; versioned."
     )
+    provider_bucket: str = Field(
+        default="",
+        pattern=r"^([a-z0-9.-]{3,63}(/\S{0,900})?)?$",
+        description="bucket[/prefix] into which a liveness provider writes pictures, where one is told to: what "
+        "retention and erasure remove there too.",
+    )
     kms_key: str = Field(
         default="alias/facescan",
         pattern=r"^[A-Za-z0-9:/_-]{1,2048}$",

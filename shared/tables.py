@@ -11,27 +11,53 @@ from shared.stores import Aws
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """One table: its key attributes (partition, then sort), and the attribute by which items expire, if any."""
+    """One table: its key attributes (partition, then sort), and the attribute by which items expire, if any.
+
+    ``by_person``: its items name whom they are about in the attribute ``person``, and are found by it through an index.
+    What is about a person and is in no such table, and in none whose partition key is ``person``, is not found by an
+    erasure.
+    """
 
     name: str
     partition_key: str
     sort_key: str | None = None
     sort_type: str = "S"
     expires_by: str | None = None
+    by_person: bool = False
+
+    @property
+    def personal(self) -> bool:
+        """Whether an erasure finds a person's items in it."""
+        return self.by_person or self.partition_key == PERSON
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names of its key attributes."""
+        return (self.partition_key,) if self.sort_key is None else (self.partition_key, self.sort_key)
+
+
+PERSON: Final = "person"
+PERSON_INDEX: Final = "by-person"
 
 
 CLAIMS: Final = TableSpec("claims", "message", expires_by="expires_at")
 REGISTERED_KEYS: Final = TableSpec("registered-keys", "owner")
-LOCATORS: Final = TableSpec("locators", "locator")
+LOCATORS: Final = TableSpec("locators", "locator", by_person=True)
 PERSONS: Final = TableSpec("persons", "person")
 # Never backed up: a copy of a wrapped key would open what an erasure has closed (docs/privacy.md).
 PERSON_KEYS: Final = TableSpec("person-keys", "person")
-VERIFICATIONS: Final = TableSpec("verifications", "verification_id", expires_by="forget_at")
+# Passport number, national id and the like, each sealed: what a person's photo is tagged with at enrolment.
+CODES: Final = TableSpec("codes", "person", sort_key="tag")
+VERIFICATIONS: Final = TableSpec("verifications", "verification_id", expires_by="forget_at", by_person=True)
 ATTEMPTS: Final = TableSpec("attempts", "verification_id", sort_key="attempt", sort_type="N", expires_by="forget_at")
 VERDICTS: Final = TableSpec("verdicts", "provider_session_id", expires_by="forget_at")
 # How a person's last checks ended, and where: personal data.
 HISTORY: Final = TableSpec("history", "person", expires_by="forget_at")
 DEAD_LETTERS: Final = TableSpec("dead-letters", "place", expires_by="forget_at")
+# Lines in chains, which nobody may change or remove; and which entries they have, so that a repeat adds no line.
+AUDIT: Final = TableSpec("audit", "chain", sort_key="sequence", sort_type="N")
+AUDIT_ENTRIES: Final = TableSpec("audit-entries", "entry", expires_by="forget_at")
+LEASES: Final = TableSpec("leases", "lease")
 
 TABLES: Final = (
     DEAD_LETTERS,
@@ -40,6 +66,10 @@ TABLES: Final = (
     LOCATORS,
     PERSONS,
     PERSON_KEYS,
+    CODES,
+    AUDIT,
+    AUDIT_ENTRIES,
+    LEASES,
     VERIFICATIONS,
     ATTEMPTS,
     VERDICTS,
@@ -61,24 +91,8 @@ def create_tables(aws: Aws, settings: StoreSettings) -> list[str]:
     made = []
     for spec in TABLES:
         name = settings.table_prefix + spec.name
-        keys = [(spec.partition_key, "HASH", "S")]
-        if spec.sort_key is not None:
-            keys.append((spec.sort_key, "RANGE", spec.sort_type))
-        try:
-            dynamodb.create_table(
-                TableName=name,
-                KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind, _ in keys],
-                AttributeDefinitions=[{"AttributeName": key, "AttributeType": sort} for key, _, sort in keys],
-                BillingMode="PAY_PER_REQUEST",
-            )
-        except dynamodb.exceptions.ResourceInUseException:
-            continue
-        dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
-        if spec.expires_by is not None:
-            dynamodb.update_time_to_live(
-                TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": spec.expires_by}
-            )
-        made.append(name)
+        if _create_table(dynamodb, spec, name):
+            made.append(name)
     if _create_bucket(aws.client("s3"), settings.bucket):
         made.append(settings.bucket)
     if _create_key(aws.client("kms"), settings.kms_key):
@@ -98,6 +112,51 @@ def _create_key(kms: Any, name: str) -> bool:
         kms.create_alias(AliasName=name, TargetKeyId=key)
         return True
     return False
+
+
+def _create_table(dynamodb: Any, spec: TableSpec, name: str) -> bool:
+    keys = [(spec.partition_key, "HASH", "S")]
+    if spec.sort_key is not None:
+        keys.append((spec.sort_key, "RANGE", spec.sort_type))
+    attributes = [{"AttributeName": key, "AttributeType": sort} for key, _, sort in keys]
+    indexed: dict[str, Any] = {}
+    if spec.by_person:
+        attributes.append({"AttributeName": PERSON, "AttributeType": "S"})
+        indexed["GlobalSecondaryIndexes"] = [_PERSON_INDEX]
+    try:
+        dynamodb.create_table(
+            TableName=name,
+            KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind, _ in keys],
+            AttributeDefinitions=attributes,
+            BillingMode="PAY_PER_REQUEST",
+            **indexed,
+        )
+    except dynamodb.exceptions.ResourceInUseException:
+        return spec.by_person and _add_person_index(dynamodb, name, attributes)
+    dynamodb.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    if spec.expires_by is not None:
+        dynamodb.update_time_to_live(
+            TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": spec.expires_by}
+        )
+    return True
+
+
+_PERSON_INDEX: Final = {
+    "IndexName": PERSON_INDEX,
+    "KeySchema": [{"AttributeName": PERSON, "KeyType": "HASH"}],
+    "Projection": {"ProjectionType": "KEYS_ONLY"},
+}
+
+
+def _add_person_index(dynamodb: Any, name: str, attributes: list[dict[str, str]]) -> bool:
+    """Give a table of an earlier version its index; DynamoDB fills it in the background."""
+    table = dynamodb.describe_table(TableName=name)["Table"]
+    if any(index["IndexName"] == PERSON_INDEX for index in table.get("GlobalSecondaryIndexes", [])):
+        return False
+    dynamodb.update_table(
+        TableName=name, AttributeDefinitions=attributes, GlobalSecondaryIndexUpdates=[{"Create": _PERSON_INDEX}]
+    )
+    return True
 
 
 def _create_bucket(s3: Any, bucket: str) -> bool:

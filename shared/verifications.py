@@ -10,7 +10,7 @@ import orjson
 
 from shared.events import Context, Outcome
 from shared.stores import ConditionFailedError, Item, Put, Tables, Update, Value
-from shared.tables import ATTEMPTS, VERDICTS, VERIFICATIONS
+from shared.tables import ATTEMPTS, PERSON, VERDICTS, VERIFICATIONS
 from shared.verification import ENDED, FORGET_AFTER_SECONDS, OPEN, Attempt, State, Verification
 
 # What conditions look at, what keys are, and what items expire by. The rest never changes and is one attribute: calls
@@ -31,6 +31,8 @@ def _item(record: Verification | Attempt) -> Item:
         value = getattr(record, name)
         if value or name not in _LATER:
             (own if name in _OWN_ATTRIBUTES else facts)[name] = value
+    if record.person:
+        own[PERSON] = record.person  # an index's key, which must not be empty
     return {**own, _FACTS: orjson.dumps(facts).decode()}
 
 
@@ -45,7 +47,8 @@ def _verification(item: Mapping[str, Value]) -> Verification:
     return Verification(**{**members, "state": State(members["state"])})
 
 
-def _attempt(item: Mapping[str, Value]) -> Attempt:
+def attempt_of(item: Mapping[str, Value]) -> Attempt:
+    """Return the attempt in an item of the attempts' table."""
     return Attempt(**_members(item, Attempt.__dataclass_fields__))
 
 
@@ -88,7 +91,7 @@ class Verifications:
     async def attempt(self, verification_id: str, attempt: int) -> Attempt | None:
         """Return what an attempt was created with."""
         item = await self._tables.get(ATTEMPTS.name, {"verification_id": verification_id, "attempt": attempt})
-        return _attempt(item) if item else None
+        return attempt_of(item) if item else None
 
     async def subject(self, verification_id: str, attempt: int) -> tuple[Verification | None, Attempt | None]:
         """Return a verification and one of its attempts, both as they are now."""
@@ -96,7 +99,7 @@ class Verifications:
             (VERIFICATIONS.name, {"verification_id": verification_id}),
             (ATTEMPTS.name, {"verification_id": verification_id, "attempt": attempt}),
         )
-        return (_verification(verification) if verification else None), (_attempt(found) if found else None)
+        return (_verification(verification) if verification else None), (attempt_of(found) if found else None)
 
     async def open(self, verification_id: str, browser: str, context: Context | None = None) -> Verification | None:
         """Note that the person looks at the page, in the browser with this fingerprint, if it is the first one.

@@ -4,10 +4,11 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 
+from services.verdict.auditing import Auditing
 from shared.broker import Publisher
 from shared.events import Outcome, PostRequested, VerdictReached, derived_id, utc_text
 from shared.generation import Generation
-from shared.verification import State, Verification
+from shared.verification import Attempt, State, Verification
 from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
@@ -21,18 +22,23 @@ class Announcing:
         *,
         verifications: Verifications,
         publisher: Publisher,
+        auditing: Auditing,
         close_subject: str,
         answer_subject: str,
         answer_seconds: float,
     ) -> None:
         self._verifications = verifications
+        self._auditing = auditing
         self._publisher = publisher
         self._close_subject = close_subject
         self._answer_subject = answer_subject
         self._answer_seconds = answer_seconds
 
-    async def announce(self, verification: Verification) -> None:
-        """Tell everybody and note that. Raises UnavailableError; then it is announced again later."""
+    async def announce(self, verification: Verification, attempt: Attempt | None = None) -> None:
+        """Tell everybody, then note that; ``attempt`` is the last one, where it is at hand.
+
+        Raises UnavailableError; then it is announced again later.
+        """
         if verification.state is State.ANNOUNCED:
             return
         identifier = verification.verification_id
@@ -46,6 +52,7 @@ class Announcing:
             self._publisher.publish(verdict),
             *(self._publisher.publish(message, message.subject, identifier) for message in messages),
         )
+        await self._auditing.note(verification, attempt)
         await self._verifications.announced(identifier)
         log.info("announced", extra={"verification_id": identifier, "outcome": verification.outcome})
 

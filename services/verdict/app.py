@@ -1,27 +1,31 @@
 """The verdict service's composition root."""
 
 from services.verdict.announcing import Announcing
+from services.verdict.auditing import Auditing
 from services.verdict.comparison import RekognitionFaces
 from services.verdict.evidence import EvidenceStore
 from services.verdict.handlers import Verdicts
 from services.verdict.history import History
+from services.verdict.keeping import keep_little
 from services.verdict.openings import Openings
 from services.verdict.proofs import Proofs
 from services.verdict.settings import VerdictSettings
 from services.verdict.terms import TermsTable, read_terms
+from shared.audit import AuditTrail
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
 from shared.events import CaptureCompleted, DeadlinePassed, PostRequested, VerdictReached, VerificationOpened
 from shared.legal_photos import LegalPhotos
 from shared.liveness_providers import providers_from
 from shared.person_keys import PersonKeys
+from shared.queries import Queries
 from shared.service import Service
-from shared.tables import ATTEMPTS, HISTORY, PERSON_KEYS, VERDICTS, VERIFICATIONS
+from shared.tables import ATTEMPTS, AUDIT, AUDIT_ENTRIES, HISTORY, LEASES, PERSON_KEYS, VERDICTS, VERIFICATIONS
 from shared.verifications import Verifications
 
 SETTINGS = VerdictSettings
 
-_TABLES = (VERIFICATIONS, ATTEMPTS, VERDICTS, HISTORY, PERSON_KEYS)
+_TABLES = (VERIFICATIONS, ATTEMPTS, VERDICTS, HISTORY, PERSON_KEYS, AUDIT, AUDIT_ENTRIES, LEASES)
 
 
 def build(settings: VerdictSettings) -> Service:
@@ -29,9 +33,11 @@ def build(settings: VerdictSettings) -> Service:
     service = Service("verdict", settings, tables=_TABLES, uses=["s3", "rekognition", "kms"])
     verifications = Verifications(service.tables)
     keys = PersonKeys(service.aws, service.tables, settings)
+    trail = AuditTrail(service.tables, Queries(service.aws, settings))
     announcing = Announcing(
         verifications=verifications,
         publisher=service.publisher,
+        auditing=Auditing(verifications, trail),
         close_subject=settings.popup_close_subject,
         answer_subject=settings.answer_subject,
         answer_seconds=settings.answer_seconds,
@@ -93,5 +99,6 @@ def build(settings: VerdictSettings) -> Service:
         VerificationOpened,
         "Decides at once where a success of a moment ago stands for the scan.",
     )
+    keep_little(service, settings, keys=keys, verifications=verifications, announcing=announcing, trail=trail)
     service.writes(VerdictReached, PostRequested)
     return service

@@ -63,7 +63,7 @@ class Verdicts:
         data = received.data
         verification, attempt = await self._subject(data.verification_id, data.attempt)
         if verification.state in ENDED:
-            await self._announcing.announce(verification)
+            await self._announcing.announce(verification, attempt)
             if verification.state is State.DECIDED:
                 # What came between the decision and its announcement kept the evidence too.
                 await self._forget_left(attempt)
@@ -116,7 +116,7 @@ class Verdicts:
             if self._clock().timestamp() < verification.expires_at + _GRACE_LOOKS * _GRACE_SECONDS:
                 raise
             decided = await self._verifications.decide(verification, Outcome.ERROR, self._clock())
-            await self._announcing.announce(decided)
+            await self._announcing.announce(decided, attempt)
             await self._forget_left(attempt)
 
     async def _judge(
@@ -177,7 +177,7 @@ class Verdicts:
                 case Conclusion.FAILURE:
                     decided = await self._decide(verification, attempt, Outcome.FAILURE, asked)
             if decided is not None:
-                return await self._announcing.announce(decided)
+                return await self._announcing.announce(decided, attempt)
             asked = None
         raise RetryLaterError("the person's history keeps moving", _STILL_RUNNING_SECONDS)
 
@@ -222,7 +222,7 @@ class Verdicts:
             return  # ended or decided before
         if ended.tries_used >= self._most_attempts:
             decided = await self._verifications.decide(ended, outcome_without_check(ended), self._clock())
-            await self._announcing.announce(decided)
+            await self._announcing.announce(decided, attempt)
 
     async def _forget_left(self, attempt: Attempt) -> None:
         """Remove what an earlier look has kept and could not remove."""

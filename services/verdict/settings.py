@@ -6,9 +6,10 @@ from pydantic import Field
 
 from services.verdict.policy import Limits
 from shared.liveness_settings import LivenessSettings
+from shared.retention import RetentionSettings
 
 
-class VerdictSettings(LivenessSettings):
+class VerdictSettings(LivenessSettings, RetentionSettings):
     """What the verdict service needs to know."""
 
     least_confidence_percent: float = Field(

@@ -8,9 +8,11 @@ import boto3
 from botocore.config import Config
 
 from emulators.pictures import make_picture
+from shared.audit import AuditTrail
 from shared.legal_photos import LegalPhotos
 from shared.people import People, Person
 from shared.person_keys import PersonKeys
+from shared.queries import Queries
 from shared.settings import StoreSettings
 from shared.stores import Aws, Tables
 from shared.tables import EVIDENCE_PREFIX, create_tables
@@ -51,7 +53,13 @@ class Emulated:
         self.people = People(self.tables)
         self.keys = PersonKeys(self.aws, self.tables, self.settings)
         self.photos = LegalPhotos(self.aws, self.keys, self.settings)
+        self.queries = Queries(self.aws, self.settings)
         create_tables(self.aws, self.settings)
+
+    @property
+    def trail(self) -> AuditTrail:
+        """The audit trail, as a process that has just started has it."""
+        return AuditTrail(self.tables, self.queries)
 
     def door(self, name: str, order: dict[str, Any] | None = None) -> Any:
         """Use a side door of the emulator."""
@@ -92,3 +100,8 @@ class Emulated:
             Bucket=self.settings.bucket, Prefix=f"{EVIDENCE_PREFIX}{verification_id}/"
         )
         return [entry["VersionId"] for kind in ("Versions", "DeleteMarkers") for entry in answer.get(kind, [])]
+
+    def versions(self, prefix: str, bucket: str | None = None) -> int:
+        """Return how many versions lie below a prefix, delete markers included."""
+        answer = self.aws.client("s3").list_object_versions(Bucket=bucket or self.settings.bucket, Prefix=prefix)
+        return len(answer.get("Versions", [])) + len(answer.get("DeleteMarkers", []))

@@ -14,6 +14,10 @@ COMMANDS = [
     "up",
     "run",
     "enrol",
+    "erase",
+    "export",
+    "audit",
+    "retention",
     "wallet",
     "send",
     "inbox",
@@ -64,7 +68,17 @@ def test_every_command_explains_itself_and_takes_json(command: str) -> None:
     result = facescan(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"facescan {command}" in result.stdout
-    assert "--json" in result.stdout or command in ("dead", "dns", "inbox", "keys", "topics", "tables", "wallet")
+    assert "--json" in result.stdout or command in (
+        "audit",
+        "dead",
+        "dns",
+        "inbox",
+        "keys",
+        "retention",
+        "topics",
+        "tables",
+        "wallet",
+    )
 
 
 def test_help_of_a_command_keeps_the_lines_of_its_example() -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.verdict.announcing import Announcing
+from services.verdict.auditing import Auditing
 from services.verdict.comparison import RekognitionFaces
 from services.verdict.evidence import EvidenceStore
 from services.verdict.handlers import Verdicts
@@ -71,6 +72,7 @@ class Scene:
         return Announcing(
             verifications=self.verifications,
             publisher=publisher,
+            auditing=Auditing(self.verifications, self.emulated.trail),
             close_subject="ClosePopup@Wallet",
             answer_subject="LocatorVerified@Domain",
             answer_seconds=600.0,
