@@ -12,11 +12,12 @@ from services.async_post.key_settings import KeySettings
 from services.async_post.records import record_names, revoked, zone_file_line
 from services.async_post.ring import RingError, RingKey, State
 from services.async_post.ring_store import RingStore
-from services.async_post.rotation_parts import world
-from services.async_post.world import Sight
+from services.async_post.rotation_parts import resolver_of
+from services.async_post.world import Sight, World
 from shared.core_dumps import forbid_core_dumps
 from shared.errors import ConfigurationError
 from shared.generation import Generation
+from shared.resolver_probe import Finding, Validation, probe
 
 
 @click.group(cls=Commands)
@@ -45,10 +46,11 @@ def check(as_json: bool) -> int:
     """Look at every record through the validating resolver, and hold it against the private half.
 
     seen: DNSSEC-validated and the key's own. Exit code 1 when the record of a key that signs, or is about to stop, is
-    anything else, or when a compromised key's is not revoked or absent.
+    anything else, or when a compromised key's is not revoked or absent; and when the resolver is seen not to validate.
+    With FACESCAN_DNS_BOGUS_NAME (such as dnssec-failed.org) it can be proven that it does.
     """
     settings, ring = asyncio.run(_read())
-    rows = asyncio.run(_look(settings, ring))
+    rows, resolver = asyncio.run(_look(settings, ring))
     wrong = sum(not row["right"] for row in rows)
     lines = table(
         [
@@ -56,8 +58,10 @@ def check(as_json: bool) -> int:
             *((r["name"], r["state"], r["sight"], "" if r["right"] else "WRONG") for r in rows),
         ]
     )
-    emit({"records": rows, "wrong": wrong}, "\n".join(lines), as_json=as_json)
-    return 1 if wrong or not rows else 0
+    found = {"validation": resolver.validation.value, "why": resolver.why}
+    lines.append(f"{settings.dns_resolver}: validation {resolver.validation.value.replace('_', ' ')}: {resolver.why}")
+    emit({"records": rows, "wrong": wrong, "resolver": found}, "\n".join(lines), as_json=as_json)
+    return 1 if wrong or not rows or resolver.validation is Validation.DISPROVED else 0
 
 
 async def _read() -> tuple[KeySettings, tuple[RingKey, ...]]:
@@ -76,8 +80,9 @@ def _wanted(key: RingKey, generation: Generation) -> str:
     return revoked(key.record) if emptied else key.record
 
 
-async def _look(settings: KeySettings, ring: tuple[RingKey, ...]) -> list[dict[str, Any]]:
-    view, rows = world(settings), []
+async def _look(settings: KeySettings, ring: tuple[RingKey, ...]) -> tuple[list[dict[str, Any]], Finding]:
+    resolver, rows = resolver_of(settings), []
+    view = World(resolver)
     for key in ring:
         for seen in (await view.look(key.selector, settings.domain, key.record)).values():
             right = (
@@ -87,4 +92,7 @@ async def _look(settings: KeySettings, ring: tuple[RingKey, ...]) -> list[dict[s
             )
             row = {"selector": key.selector, "state": key.state.value, "name": seen.name}
             rows.append({**row, "sight": seen.sight.value, "right": right})
-    return rows
+    try:
+        return rows, await probe(resolver, settings.domain, settings.dns_bogus_name)
+    finally:
+        await resolver.close()

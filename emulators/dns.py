@@ -2,7 +2,7 @@
 
 Every domain of the folder has TXT records at `<selector>._domainkey.<domain>` and `<selector>._domainkey.pw.<domain>`,
 and the address 127.0.0.1 at `<domain>`, `nlweb.<domain>` and `pw.<domain>`. A query with AD or DO gets AD back if the
-domain is `secure`, as from a validating resolver (RFC 6840 §5.7-5.8).
+domain is `secure`, as from a validating resolver (RFC 6840 §5.7-5.8), and one with DO the records' signatures.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
+import dns.edns
 import dns.exception
 import dns.flags
 import dns.message
@@ -28,6 +29,7 @@ import dns.rdatatype
 import dns.rrset
 from dns.rdtypes.ANY.TXT import TXT
 
+from emulators.dns_signatures import Signatures
 from emulators.dynamic_updates import DynamicUpdates, is_update
 from emulators.world import World
 
@@ -39,11 +41,14 @@ ADDRESS = "127.0.0.1"
 
 _EDNS_BYTES = 1232
 _PLAIN_UDP_BYTES = 512
+_TCP_BYTES = 65_535
 _MOST_STRING_BYTES = 255
 _HEADER_BYTES = 12
 _IDLE_SECONDS = 30.0
 _NEGATIVE_TTL_SECONDS = 5
 """Short, because a test may bring a domain into being a moment after it was asked for."""
+
+_BOGUS = dns.edns.EDEOption(dns.edns.EDECode.DNSSEC_BOGUS)
 
 Records: TypeAlias = dict[str, dict[dns.rdatatype.RdataType, dns.rrset.RRset]]
 """Existing names below a domain (relative, "" is the domain itself) and their records by type."""
@@ -63,6 +68,7 @@ class WorldResolver:
     def __init__(self, world: World, updates: DynamicUpdates | None = None) -> None:
         self._world = world
         self._updates = updates
+        self._signatures = Signatures()
 
     def answer(self, wire: bytes) -> Reply | None:
         """The answer to one query; None for bytes that are no query at all."""
@@ -89,13 +95,26 @@ class WorldResolver:
             reply.set_rcode(dns.rcode.NXDOMAIN)
             reply.authority.append(_soa(dns.name.root))
             return Reply(reply)
-        if domain.servfail:
+        checked = not query.flags & dns.flags.CD
+        if domain.servfail or (domain.bogus and checked):
             reply.set_rcode(dns.rcode.SERVFAIL)
+            if domain.bogus:
+                reply.use_edns(0, reply.ednsflags, _EDNS_BYTES, options=[_BOGUS])
             return Reply(reply, domain.delay_seconds)
-        if domain.secure and (query.flags & dns.flags.AD or query.ednsflags & dns.flags.DO):
+        if domain.secure and not domain.bogus and (query.flags & dns.flags.AD or query.ednsflags & dns.flags.DO):
             reply.flags |= dns.flags.AD
-        _fill(reply, question, domain)
+        self._fill(reply, question, domain)
         return Reply(reply, domain.delay_seconds)
+
+    def _fill(self, reply: dns.message.Message, question: dns.rrset.RRset, domain: DomainRecord) -> None:
+        apex = dns.name.from_text(domain.name)
+        if domain.secure and question.rdtype == dns.rdatatype.DNSKEY and question.name == apex:
+            reply.answer.append(self._signatures.dnskey(apex, domain.ttl_seconds))
+        else:
+            _fill(reply, question, domain)
+        if domain.secure and reply.ednsflags & dns.flags.DO:
+            for section in (reply.answer, reply.authority):
+                section += [self._signatures.of(rrset, apex) for rrset in section]
 
 
 def _fill(reply: dns.message.Message, question: dns.rrset.RRset, domain: DomainRecord) -> None:
@@ -158,7 +177,7 @@ def datagram(reply: dns.message.Message, wire: bytes) -> bytes:
         most = max(query.payload, _PLAIN_UDP_BYTES) if query.edns >= 0 else _PLAIN_UDP_BYTES
     except dns.exception.DNSException:
         most = _PLAIN_UDP_BYTES
-    content = reply.to_wire()
+    content = reply.to_wire(max_size=_TCP_BYTES)
     if len(content) <= most:
         return content
     reply.flags |= dns.flags.TC
@@ -212,7 +231,7 @@ async def serve_connection(resolver: WorldResolver, reader: asyncio.StreamReader
             if reply is None:
                 break
             await asyncio.sleep(reply.delay_seconds)
-            content = reply.message.to_wire()
+            content = reply.message.to_wire(max_size=_TCP_BYTES)
             writer.write(struct.pack(">H", len(content)) + content)
             await writer.drain()
     writer.close()

@@ -4,7 +4,7 @@
 
 `secure` says whether the domain is signed with DNSSEC. `"txt": {"<relative name>": "<contents>"}` are TXT records by
 themselves; they win over those that `keys` makes in both branches. For tests, also `"ttl": 60` (seconds) and
-`"dns": {"servfail": true, "delay_seconds": 0.5}`. A file is read again when it changes.
+`"dns": {"servfail": true, "bogus": true, "delay_seconds": 0.5}`. A file is read again when it changes.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class DomainRecord:
     secure: bool = True
     ttl_seconds: int = DEFAULT_TTL_SECONDS
     servfail: bool = False
+    bogus: bool = False
     delay_seconds: float = 0.0
 
 
@@ -121,6 +122,7 @@ def parse_domain(name: str, content: bytes) -> DomainRecord:
         secure=json_fields.flag(fields, "secure", default=False),
         ttl_seconds=json_fields.whole(fields, "ttl", DEFAULT_TTL_SECONDS, most=(1 << 31) - 1),
         servfail=json_fields.flag(behaviour, "servfail", default=False),
+        bogus=json_fields.flag(behaviour, "bogus", default=False),
         delay_seconds=json_fields.number(behaviour, "delay_seconds", 0.0, most=60.0),
     )
 

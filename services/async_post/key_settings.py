@@ -8,6 +8,8 @@ from pydantic import Field, SecretStr, model_validator
 from services.async_post.ring import Algorithm
 from services.async_post.timing import Timing
 from shared.domain_names import DomainName
+from shared.resolver_address import ResolverPlace
+from shared.resolver_settings import ResolverSettings
 from shared.settings import StoreSettings
 
 _HOST_AND_PORT = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$"
@@ -21,7 +23,7 @@ class DnsPublisher(StrEnum):
     RFC2136 = "rfc2136"
 
 
-class KeySettings(StoreSettings):
+class KeySettings(ResolverSettings, StoreSettings):
     """Where the keys are, how their records get into DNS, and how long each step waits."""
 
     domain: DomainName = Field(description="This Identity's domain name.")
@@ -48,13 +50,11 @@ class KeySettings(StoreSettings):
     )
     rfc2136_key_name: str | None = Field(default=None, min_length=1, max_length=255, description="The TSIG key's name.")
     rfc2136_key_secret: SecretStr | None = Field(default=None, description="The TSIG key, base64 (hmac-sha256).")
-    dns_resolver: str | None = Field(
+    dns_resolver: ResolverPlace | None = Field(
         default=None,
-        pattern=_HOST_AND_PORT,
-        description="address:port of a DNSSEC-validating resolver on this very machine: how a rotation sees what the "
-        "world sees.",
+        description="A DNSSEC-validating resolver: address:port on this very machine, or tls://address:port#name for "
+        "DNS over TLS. How a rotation sees what the world sees.",
     )
-    dns_timeout_seconds: float = Field(default=2.0, gt=0, le=30, description="One look into DNS may take so long.")
     key_record_ttl_seconds: int = Field(
         default=300,
         ge=1,

@@ -11,7 +11,7 @@ from shared.stores import Aws
 if TYPE_CHECKING:
     from services.async_post.records import RecordWriter
     from services.async_post.rotation import Rotator
-    from services.async_post.world import World
+    from shared.resolver import ValidatingResolver
 
 # What these import is loaded only where it is used: a service that does not rotate has no need of a DNS library.
 
@@ -37,26 +37,25 @@ def record_writer(aws: Aws, settings: KeySettings) -> "RecordWriter | None":
     return None
 
 
-def world(settings: KeySettings) -> "World":
-    """Return the view of DNS. Raises ConfigurationError when no resolver is named."""
-    from services.async_post.world import World  # noqa: PLC0415 - see above
-
+def resolver_of(settings: KeySettings) -> "ValidatingResolver":
+    """Return the resolver. Raises ConfigurationError when none is named."""
     if settings.dns_resolver is None:
         raise ConfigurationError(
             "FACESCAN_DNS_RESOLVER is not set: name a DNSSEC-validating resolver, for example 127.0.0.1:53"
         )
-    return World(settings.dns_resolver, settings.dns_timeout_seconds)
+    return settings.open_resolver(settings.dns_resolver)
 
 
 def rotator(aws: Aws, settings: KeySettings) -> "Rotator":
     """Return a rotator. Raises ConfigurationError."""
     from services.async_post.rotation import Rotator  # noqa: PLC0415 - see above
+    from services.async_post.world import World  # noqa: PLC0415 - see above
 
     return Rotator(
         domain=settings.domain,
         store=RingStore(aws, settings.signing_secret),
         writer=record_writer(aws, settings),
-        world=world(settings),
+        world=World(resolver_of(settings)),
         timing=settings.timing,
         algorithm=settings.key_algorithm,
         clock=time.time,

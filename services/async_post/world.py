@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-import dns.asyncquery
 import dns.exception
-import dns.flags
 import dns.message
 import dns.rdatatype
 
 from services.async_post.records import record_names
 from shared.generation import Generation
 from shared.keys import KeyProblem, KeyRecordError, key_record, parse_key_record
-from shared.resolver import Answer, Resolver, ValidatingResolver
+from shared.resolver import Answer, ValidatingResolver
 
 # RFC 2308 §5: what is not there should not be remembered for longer than this.
 _LONGEST_NEGATIVE_SECONDS: Final = 3 * 3600.0
@@ -42,12 +40,10 @@ class Seen:
 
 
 class World:
-    """Looks up our records at a resolver (address:port)."""
+    """Looks up our records at a resolver."""
 
-    def __init__(self, resolver: str, timeout_seconds: float, inner: Resolver | None = None) -> None:
+    def __init__(self, resolver: ValidatingResolver) -> None:
         self._resolver = resolver
-        self._timeout_seconds = timeout_seconds
-        self._inner = inner or ValidatingResolver(resolver, timeout_seconds)
 
     async def look(self, selector: str, domain: str, record: str | None) -> dict[Generation, Seen]:
         """Return what is seen at the selector's name in each branch, held against ``record``."""
@@ -56,7 +52,7 @@ class World:
         }
 
     async def _look(self, name: str, record: str | None) -> Seen:
-        found = await self._inner.look_up(name)
+        found = await self._resolver.look_up(name)
         match found.answer:
             case Answer.SECURE:
                 text = found.records[0] if len(found.records) == 1 else ""
@@ -73,22 +69,32 @@ class World:
     async def negative_seconds(self, domain: str) -> float:
         """Return for how long a receiver may remember that a name was not there (RFC 2308 §5), 0 when nobody says.
 
-        The name that is asked for is a fresh one, so that the answer's SOA has its whole time to live.
+        Asked for is a fresh name. The answer may be made of proofs that the resolver has had for a while (RFC 8198),
+        whose times have run down; the signatures have the times as the zone gives them.
         """
         longest = 0.0
         for name in record_names(f"never-{uuid.uuid4().hex}", domain).values():
-            query = dns.message.make_query(name, dns.rdatatype.TXT, want_dnssec=True)
-            address, _, port = self._resolver.rpartition(":")
             try:
-                response, _ = await dns.asyncquery.udp_with_fallback(
-                    query, address.strip("[]"), port=int(port), timeout=self._timeout_seconds
-                )
+                response = await self._resolver.ask(name)
             except (dns.exception.DNSException, OSError, EOFError):
                 continue
-            for rrset in response.authority:
-                if rrset.rdtype == dns.rdatatype.SOA:
-                    longest = max(longest, float(min(rrset.ttl, rrset[0].minimum)))
+            longest = max(longest, _negative_seconds(response))
         return min(longest, _LONGEST_NEGATIVE_SECONDS)
+
+
+def _negative_seconds(response: dns.message.Message) -> float:
+    whole = {
+        (one.name, one.covers): one[0].original_ttl for one in response.authority if one.rdtype == dns.rdatatype.RRSIG
+    }
+    longest = 0.0
+    for one in response.authority:
+        seconds = max(one.ttl, whole.get((one.name, one.rdtype), 0))
+        if one.rdtype == dns.rdatatype.SOA:
+            longest = max(longest, float(min(seconds, one[0].minimum)))
+        elif one.rdtype in (dns.rdatatype.NSEC, dns.rdatatype.NSEC3):
+            # By them a resolver denies names that nobody has asked for yet.
+            longest = max(longest, float(seconds))
+    return longest
 
 
 def _judge(text: str, record: str | None) -> Sight:

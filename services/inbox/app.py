@@ -1,5 +1,6 @@
 """The inbox's composition root."""
 
+import logging
 from typing import Any
 
 from services.inbox.claims import Claims
@@ -18,12 +19,16 @@ from services.inbox.settings import DOOR, ROUTER, InboxSettings
 from services.inbox.synchronous import Synchronous
 from shared.clock import now_utc
 from shared.consuming import Consuming
+from shared.errors import ConfigurationError
 from shared.events import INBOX_ACCEPTED_TOPIC, EndpointRequested, PostRequested, VerificationRequested
 from shared.outbound import OutboundClient
 from shared.registered_keys import RegisteredKeys
 from shared.resolver import ValidatingResolver
+from shared.resolver_probe import Validation, probe
 from shared.service import Service
 from shared.tables import CLAIMS, REGISTERED_KEYS
+
+log = logging.getLogger(__name__)
 
 SETTINGS = InboxSettings
 
@@ -43,12 +48,13 @@ def build(settings: InboxSettings) -> Service:
 
 def _listen(service: Service, settings: InboxSettings, endpoints: CurrentMap) -> None:
     """Add the front door, with the synchronous endpoints behind it."""
+    resolver = settings.open_resolver(settings.dns_resolver)
     opener = Opener(
         domain=settings.domain,
         window_seconds=settings.window_seconds,
         subjects=endpoints,
         keys=KeyCache(
-            ValidatingResolver(settings.dns_resolver, settings.dns_timeout_seconds),
+            resolver,
             bounds=settings.key_cache_bounds,
             budget=settings.look_up_budget(),
         ),
@@ -71,6 +77,8 @@ def _listen(service: Service, settings: InboxSettings, endpoints: CurrentMap) ->
     intake = Intake(endpoints, service.publisher, manifest=manifest.reply, synchronous=synchronous.reply)
     service.listen(lambda: front_door(settings, opener, intake, manifest=manifest.page))
     endpoints.on_change(synchronous.update)
+    service.before_start(lambda: _look_at(resolver, settings))
+    service.after_stop(resolver.close)
     service.after_stop(synchronous.close)
 
 
@@ -110,6 +118,15 @@ def _route(service: Service, settings: InboxSettings, endpoints: CurrentMap) -> 
         "Signed messages, verified at the door, byte for byte as they came.",
     )
     service.writes(VerificationRequested, EndpointRequested, PostRequested)
+
+
+async def _look_at(resolver: ValidatingResolver, settings: InboxSettings) -> None:
+    """Refuse a resolver that is seen not to validate; one that does not answer now is no reason not to start."""
+    found = await probe(resolver, settings.domain, settings.dns_bogus_name)
+    if found.validation is Validation.DISPROVED:
+        raise ConfigurationError(f"FACESCAN_DNS_RESOLVER: {settings.dns_resolver} does not validate: {found.why}")
+    level = logging.WARNING if found.validation is Validation.SILENT else logging.INFO
+    log.log(level, "resolver", extra={"validation": found.validation.value, "why": found.why})
 
 
 def _manifest(settings: InboxSettings) -> Manifest:

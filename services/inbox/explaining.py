@@ -13,7 +13,6 @@ from services.inbox.opener import Opener
 from services.inbox.settings import InboxSettings
 from shared.clock import now_utc
 from shared.envelope import Envelope, parse
-from shared.resolver import ValidatingResolver
 
 # The steps of reading, in the order of the checks, by the reasons that end them.
 _READING: Final[Sequence[tuple[str, frozenset[Reason]]]] = (
@@ -53,11 +52,12 @@ async def explain_message(data: bytes, settings: InboxSettings, *, offline: bool
     ``offline`` asks no resolver and says so. Raises ConfigurationError for a broken endpoint map.
     """
     endpoints = CurrentMap(settings.endpoint_map or DEFAULT_FILE)
+    resolver = settings.open_resolver(settings.dns_resolver)
     opener = Opener(
         domain=settings.domain,
         window_seconds=settings.window_seconds,
         subjects=endpoints,
-        keys=KeyCache(ValidatingResolver(settings.dns_resolver, settings.dns_timeout_seconds)),
+        keys=KeyCache(resolver),
         registered=None,
         clock=now_utc,
     )
@@ -78,6 +78,8 @@ async def explain_message(data: bytes, settings: InboxSettings, *, offline: bool
         except RefusedError as error:
             name = "signature" if error.reason is Reason.SIGNATURE else "key"
             return [*steps, Step(name, ok=False, detail=error.detail, reason=error.reason)]
+        finally:
+            await resolver.close()
         steps.append(Step("key", ok=True, detail="the sender's key was found and the signature is its own"))
     return [*steps, *_behind(envelope, route)]
 

@@ -1,13 +1,14 @@
 """Settings of the inbox."""
 
-import ipaddress
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
 
 from services.inbox.door_settings import DoorSettings
 from services.inbox.key_cache_settings import KeyCacheSettings
+from shared.resolver_address import ResolverPlace
+from shared.resolver_settings import ResolverSettings
 from shared.settings import Port, Settings, checked_roles
 
 DOOR: Final = "door"
@@ -15,20 +16,7 @@ ROUTER: Final = "router"
 ROLES: Final = (DOOR, ROUTER)
 
 
-def _loopback_resolver(text: str) -> str:
-    """Return ``text`` when it is ``address:port`` on this machine."""
-    address, _, port = text.rpartition(":")
-    try:
-        parsed = ipaddress.ip_address(address.strip("[]"))
-        number = int(port)
-    except ValueError as error:
-        raise ValueError("not of the form address:port") from error
-    if not parsed.is_loopback or not 0 < number < 65536:  # noqa: PLR2004 - the range of ports
-        raise ValueError("the AD bit is worth nothing from another machine: name a resolver at a loopback address")
-    return text
-
-
-class InboxSettings(DoorSettings, KeyCacheSettings, Settings):
+class InboxSettings(DoorSettings, KeyCacheSettings, ResolverSettings, Settings):
     """What the inbox needs to know."""
 
     inbox_roles: str = Field(
@@ -38,11 +26,10 @@ class InboxSettings(DoorSettings, KeyCacheSettings, Settings):
     )
     inbox_host: str = Field(default="127.0.0.1", description="Where the front door listens.")
     inbox_port: Port = Field(default=8080, description="Its port.")
-    dns_resolver: Annotated[str, AfterValidator(_loopback_resolver)] = Field(
-        default="127.0.0.1:53", description="address:port of a DNSSEC-validating resolver on this very machine."
-    )
-    dns_timeout_seconds: float = Field(
-        default=2.0, gt=0, le=30, description="After this a sender's key is undecided and the message answered 503."
+    dns_resolver: ResolverPlace = Field(
+        default="127.0.0.1:53",
+        description="A DNSSEC-validating resolver: address:port on this very machine, or tls://address:port#name for "
+        "DNS over TLS with a server whose certificate is for that name.",
     )
     window_seconds: float = Field(
         default=300.0, gt=0, le=86400, description="How far a message's Timestamp may be from now, either way."

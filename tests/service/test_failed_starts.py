@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+import dns.flags
+import dns.message
 import pytest
 
+from tests.support.dns_relay import relaying
 from tests.support.service_process import SERVICES, ServiceProcess, Surroundings
 from tests.unit.emulators.processes import free_port
 
@@ -14,13 +17,17 @@ NOBODY = f"127.0.0.1:{free_port()}"
 
 @dataclass(frozen=True)
 class Case:
-    """A start with other settings; ``taken`` names a setting whose port somebody else has."""
+    """A start with other settings; ``taken`` names a setting whose port somebody else has.
+
+    ``obliging``: its resolver says of everything that it was validated.
+    """
 
     service: str
     says: tuple[str, ...]
     change: dict[str, str] = field(default_factory=dict)
     without: str = ""
     taken: str = ""
+    obliging: bool = False
     code: int = 2
 
 
@@ -48,6 +55,7 @@ CASES = {
     ),
     "the operator's port is taken": Case("verdict", ("FACESCAN_OPS_PORT",), taken="FACESCAN_OPS_PORT"),
     "the inbox's port is taken": Case("inbox", ("FACESCAN_INBOX_PORT",), taken="FACESCAN_INBOX_PORT"),
+    "a resolver that does not validate": Case("inbox", ("FACESCAN_DNS_RESOLVER", "does not validate"), obliging=True),
     "a missing table": Case(
         "inbox", ("missing: elsewhere-claims", "facescan tables create"), {"FACESCAN_TABLE_PREFIX": "elsewhere-"}
     ),
@@ -74,13 +82,21 @@ def starts(around: Surroundings, tmp_path_factory: pytest.TempPathFactory) -> It
     taken = around.aws_url.rpartition(":")[2]
     with ExitStack() as stack:
         started = {}
+        liar = stack.enter_context(relaying(around.dns))
+        liar.change = _oblige
         for name, case in CASES.items():
             environment = around.environment() | case.change
             environment.pop(case.without, None)
             if case.taken:
                 environment[case.taken] = taken
+            if case.obliging:
+                environment["FACESCAN_DNS_RESOLVER"] = liar.address
             started[name] = stack.enter_context(ServiceProcess(case.service, environment, folder))
         yield started
+
+
+def _oblige(answer: dns.message.Message) -> None:
+    answer.flags |= dns.flags.AD
 
 
 @pytest.mark.parametrize("name", CASES)

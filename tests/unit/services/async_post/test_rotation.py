@@ -22,6 +22,7 @@ from services.async_post.timing import Step, Timing
 from services.async_post.world import Sight, World
 from shared.errors import ConfigurationError, FacescanError
 from shared.generation import Generation
+from shared.resolver import ValidatingResolver
 from tests.support.emulated_aws import Emulated
 from tests.unit.emulators.processes import running
 
@@ -79,7 +80,7 @@ class Site:
 
     @property
     def world(self) -> World:
-        return World(self.internet.dns, 2)
+        return World(ValidatingResolver(self.internet.dns, 2))
 
     def rotator(self, killed: Killed | None = None) -> Rotator:
         stop = killed or Killed()

@@ -3,6 +3,7 @@
 import pytest
 
 from services.async_post.settings import AsyncPostSettings
+from services.inbox.key_cache import CacheBounds
 from services.inbox.settings import InboxSettings
 from services.session.settings import SessionSettings
 from shared.errors import ConfigurationError
@@ -73,29 +74,33 @@ def test_a_wrong_entry_of_receivers_generations_is_named_in_one_line(text: str, 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("where", ["127.0.0.1:53", "127.0.0.53:53", "[::1]:5353"])
-def test_a_resolver_on_this_machine_is_taken(where: str) -> None:
-    assert load(InboxSettings, LEAST | {"FACESCAN_DNS_RESOLVER": where}).dns_resolver == where
+@pytest.mark.parametrize(
+    "where",
+    ["127.0.0.1:53", "127.0.0.53:53", "[::1]:5353", "tls://192.0.2.1#dns.example.net", "tls://192.0.2.1:8853#192.0.2.1",
+     "tls://[2001:db8::1]:853#dns.example.net", "tls://[2001:db8::1]#dns.example.net"],
+)  # fmt: skip
+def test_a_resolver_on_this_machine_or_over_tls_is_taken(where: str) -> None:
+    given = LEAST | {"FACESCAN_DNS_RESOLVER": where}
+    assert load(InboxSettings, given).dns_resolver == load(AsyncPostSettings, given).dns_resolver == where
 
 
 @pytest.mark.parametrize(
     "where", ["8.8.8.8:53", "10.0.0.1:53", "[2001:db8::1]:53", "0.0.0.0:53", "localhost:53", "127.0.0.1", "127.0.0.1:0",
-              "127.0.0.1:65536", "127.0.0.1:x", ""],
+              "127.0.0.1:65536", "127.0.0.1:x", "", "::1:53", "[127.0.0.1]:53", "127.0.0.1:53#name.example",
+              "tls://192.0.2.1", "tls://192.0.2.1:853", "tls://192.0.2.1:0#a.example", "tls://dns.example:853#a.example",
+              "tls://192.0.2.1:853#", "tls://192.0.2.1:853#a_b", "tls://2001:db8::1#a.example", "https://192.0.2.1/"],
 )  # fmt: skip
-def test_a_resolver_elsewhere_is_refused(where: str) -> None:
-    with pytest.raises(ConfigurationError, match="FACESCAN_DNS_RESOLVER"):
-        load(InboxSettings, LEAST | {"FACESCAN_DNS_RESOLVER": where})
+def test_a_resolver_that_is_neither_here_nor_over_tls_is_refused_in_one_line(where: str) -> None:
+    for settings in (InboxSettings, AsyncPostSettings):
+        with pytest.raises(ConfigurationError, match="FACESCAN_DNS_RESOLVER: ") as caught:
+            load(settings, LEAST | {"FACESCAN_DNS_RESOLVER": where})
+        assert "\n" not in str(caught.value)
 
 
 def test_the_bounds_of_the_key_cache_are_settings_and_must_fit_together() -> None:
-    settings = load(InboxSettings, LEAST | {"FACESCAN_KEY_CACHE_NAMES": "50", "FACESCAN_KEY_CACHE_LEAST_SECONDS": "1"})
-    bounds = settings.key_cache_bounds
-    assert (bounds.most_names, bounds.least_seconds, bounds.longest_seconds, bounds.negative_seconds) == (
-        50,
-        1,
-        3600,
-        60,
-    )
+    given = {"FACESCAN_KEY_CACHE_NAMES": "50", "FACESCAN_KEY_CACHE_LEAST_SECONDS": "1"}
+    bounds = load(InboxSettings, LEAST | given).key_cache_bounds
+    assert bounds == CacheBounds(most_names=50, least_seconds=1, longest_seconds=3600, negative_seconds=60)
     for wrong in ({"LEAST_SECONDS": "61"}, {"LEAST_SECONDS": "10", "LONGEST_SECONDS": "9"}):
         given = {f"FACESCAN_KEY_CACHE_{name}": value for name, value in wrong.items()}
         with pytest.raises(ConfigurationError, match="FACESCAN_KEY_CACHE_LEAST_SECONDS is longer"):
