@@ -8,6 +8,7 @@ from typing import Any, Final
 from services.async_post.delayer import TARGETS
 from services.inbox.endpoint_readers import GROUP_PREFIX
 from shared.events import INBOX_ACCEPTED_TOPIC, EndpointRequested
+from shared.outbound_addresses import GLOBAL_IPV6, REFUSED_IPV4, REFUSED_IPV6
 from shared.service import Service
 from shared.settings import PREFIX, load
 from shared.topics import DEAD_OURS, DEAD_THEIRS, TOPICS
@@ -103,3 +104,36 @@ def access(role: Role) -> Access:
         writes=sorted(topic for topic in writes if not topic.startswith(DELAY_PREFIX)),
         write_prefixes=[DEAD_PREFIX, DELAY_PREFIX] if reads else [],
     )
+
+
+def not_public() -> dict[str, Any]:
+    """Return the networks that the sender refuses, for the network policy before it."""
+    return {
+        "ipv4": [str(network) for network in REFUSED_IPV4],
+        "global_ipv6": str(GLOBAL_IPV6),
+        "ipv6": [str(network) for network in REFUSED_IPV6],
+    }
+
+
+def chart_roles() -> dict[str, Any]:
+    """Return what the chart's templates need to know of each role."""
+    partitions = {spec.name: spec.partitions for spec in TOPICS}
+    found: dict[str, Any] = {}
+    for role in ROLES:
+        service = role.build()
+        lag = [
+            {"group": group, "topic": topic, "partitions": partitions[topic]}
+            for group, topics in service.groups.items()
+            for topic in topics
+            # Records there wait on purpose.
+            if not topic.startswith(DELAY_PREFIX)
+        ]
+        found[role.name] = {
+            "service": role.service,
+            "settings": role.variables | ({PREFIX + role.address_setting: "0.0.0.0"} if role.port else {}),  # noqa: S104
+            "port": role.port or 0,
+            "lag": lag,
+            "aws": bool(service.aws_services),
+            "internet": role.internet,
+        }
+    return found

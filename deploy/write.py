@@ -8,7 +8,8 @@ from typing import Any, Final
 import click
 import yaml
 
-from deploy import strimzi
+from deploy import alerts, dashboard, strimzi
+from deploy.roles import chart_roles, not_public
 
 FOLDER: Final = Path(__file__).parent
 _HEAD: Final = "# Written by `python -m deploy.write`; do not edit.\n"
@@ -18,6 +19,11 @@ def documents() -> Iterator[tuple[str, str]]:
     """Give path (below ``deploy/``) and text of each file."""
     yield "strimzi/topics.yaml", _yaml(strimzi.topics())
     yield "strimzi/users.yaml", _yaml(strimzi.users())
+    yield "helm/facescan/files/not-public.json", _json(not_public())
+    yield "helm/facescan/files/alerts.yaml", _yaml([alerts.rules()])
+    yield "prometheus/alerts_test.yaml", _yaml([alerts.tests()])
+    yield "helm/facescan/files/dashboard.json", _json(dashboard.dashboard())
+    yield "helm/facescan/files/roles.json", _json(chart_roles())
 
 
 class _Plain(yaml.SafeDumper):  # type: ignore[misc] # the library has no types

@@ -148,7 +148,8 @@ class Consuming(Generic[D]):
         self._committed: dict[TopicPartition, int] = {}
         self._lanes: dict[Hashable, deque[_Item[D]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._open: dict[int, float] = {}
+        # When each was taken (monotonic), and when Kafka got it (epoch milliseconds).
+        self._open: dict[int, tuple[float, int]] = {}
         self._consumer: Callable[[], Any] = lambda: None
         self._committer: asyncio.Task[None] | None = None
         self._epoch = 0
@@ -204,7 +205,7 @@ class Consuming(Generic[D]):
                 self._spawn(self._put_aside_unread(record, window, error))
                 continue
             item = _Item(received, window, time.monotonic())
-            self._open[id(item)] = item.taken_at
+            self._open[id(item)] = (item.taken_at, record.timestamp)
             if self._handle is None:
                 good.append(item)
             else:
@@ -232,7 +233,19 @@ class Consuming(Generic[D]):
         """Age of the oldest record in flight; 0 while all that keeps it is a part that does not answer."""
         if not self._open or self._waiting_for_part:
             return 0.0
-        return time.monotonic() - min(self._open.values())
+        return time.monotonic() - min(self._open.values())[0]
+
+    @property
+    def in_hand(self) -> int:
+        """How many records were taken and are not finished."""
+        return len(self._open)
+
+    @property
+    def oldest_record_seconds(self) -> float:
+        """For how long the oldest record in hand has been in Kafka; 0 with none in hand."""
+        if not self._open:
+            return 0.0
+        return max(0.0, time.time() - min(at for _, at in self._open.values()) / 1000)
 
     # -- lanes ---------------------------------------------------------------------------------------------------
 

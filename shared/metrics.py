@@ -8,6 +8,10 @@ CONSUMED: Final = Counter(
     "facescan_consumed_total", "Records taken from a topic, by how they ended.", ["topic", "outcome"]
 )
 IN_FLIGHT: Final = Gauge("facescan_in_flight", "Records being handled now.", ["group"])
+LAG: Final = Gauge("facescan_lag_records", "Records of this process's partitions that are not finished.", ["group"])
+OLDEST_SECONDS: Final = Gauge(
+    "facescan_oldest_record_seconds", "For how long the oldest record in hand has been in Kafka.", ["group"]
+)
 HANDLING_SECONDS: Final = Histogram(
     "facescan_handling_seconds",
     "Time to handle one record, retries in place included.",

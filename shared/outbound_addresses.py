@@ -11,7 +11,7 @@ from typing import Final
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_REFUSED_IPV4: Final = tuple(
+REFUSED_IPV4: Final = tuple(
     ipaddress.IPv4Network(text)
     for text in (
         "0.0.0.0/8",  # this network, unspecified (RFC 791)
@@ -33,8 +33,8 @@ _REFUSED_IPV4: Final = tuple(
     )
 )
 # What global unicast addresses are made of (RFC 4291); loopback, unique local, link-local, multicast lie outside.
-_GLOBAL_IPV6: Final = ipaddress.IPv6Network("2000::/3")
-_REFUSED_IPV6: Final = tuple(
+GLOBAL_IPV6: Final = ipaddress.IPv6Network("2000::/3")
+REFUSED_IPV6: Final = tuple(
     ipaddress.IPv6Network(text)
     for text in (
         "2001::/23",  # protocol assignments: Teredo 2001::/32, benchmarking 2001:2::/48, ORCHID (RFC 6890)
@@ -73,8 +73,8 @@ def is_public(text: str) -> bool:
         return False
     address = _carried(address)
     if isinstance(address, ipaddress.IPv4Address):
-        return not any(address in network for network in _REFUSED_IPV4)
-    return address in _GLOBAL_IPV6 and not any(address in network for network in _REFUSED_IPV6)
+        return not any(address in network for network in REFUSED_IPV4)
+    return address in GLOBAL_IPV6 and not any(address in network for network in REFUSED_IPV6)
 
 
 class AddressRules:

@@ -22,7 +22,7 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 from faststream.specification import AsyncAPI
 
-from shared import telemetry
+from shared import metrics, telemetry
 from shared.broker import LOOK_MILLISECONDS, Publisher, consumer_options
 from shared.errors import ConfigurationError, UnavailableError
 from shared.events import EventData
@@ -73,6 +73,14 @@ class Reader(Protocol):
     @property
     def oldest_seconds(self) -> float:
         """Age of the oldest record in flight."""
+
+    @property
+    def in_hand(self) -> int:
+        """How many records it has taken and not finished."""
+
+    @property
+    def oldest_record_seconds(self) -> float:
+        """For how long the oldest of them has been in Kafka."""
 
     def start(self, consumer: Callable[[], Any]) -> None:
         """Begin to work; ``consumer`` gives the client's consumer."""
@@ -218,6 +226,11 @@ class Service:
         return {reader.group: reader.topics for reader, _ in self._readers}
 
     @property
+    def aws_services(self) -> Sequence[str]:
+        """The AWS services that it calls."""
+        return self._uses
+
+    @property
     def listens(self) -> bool:
         """Whether it has a public server."""
         return self._listen is not None
@@ -313,6 +326,7 @@ class Service:
                 await asyncio.wait_for(self.publisher.fatal.wait(), timeout=5.0)
             except TimeoutError:
                 self._lag_seconds = self._silence_seconds()
+                await self._measure()
             else:
                 self.app.exit()
                 return
@@ -332,6 +346,23 @@ class Service:
                 continue
             silent = max(silent, *(time.time() - at / 1000 for at in polled if at), 0.0)
         return silent
+
+    async def _measure(self) -> None:
+        """Say how much of its partitions waits for this process. What the delayer reads waits on purpose."""
+        for reader, subscriber in self._readers:
+            consumer = subscriber.consumer
+            if reader.patient or consumer is None:
+                continue
+            waiting = reader.in_hand
+            try:
+                async with asyncio.timeout(1):
+                    for partition in consumer.assignment():
+                        end = consumer.highwater(partition)  # None before the first fetch
+                        waiting += max(0, end - await consumer.position(partition)) if end is not None else 0
+            except (KafkaError, AssertionError, TimeoutError):  # as above
+                continue
+            metrics.LAG.labels(reader.group).set(waiting)
+            metrics.OLDEST_SECONDS.labels(reader.group).set(reader.oldest_record_seconds)
 
     def unhealthy(self) -> str | None:
         """Why this process should be ended and started anew; None while it makes progress, Kafka reachable or not."""

@@ -46,6 +46,8 @@ class Delayer(ConsumerRebalanceListener):  # type: ignore[misc] # the client has
         self.assigned = False
         self.patient = True
         self.oldest_seconds = 0.0
+        self.oldest_record_seconds = 0.0
+        self.in_hand = 0
 
     def start(self, consumer: Callable[[], Any]) -> None:
         """Begin; ``consumer`` gives the client's consumer."""

@@ -3,6 +3,9 @@
 import asyncio
 import logging
 from datetime import UTC, datetime
+from typing import Final
+
+from prometheus_client import Counter
 
 from services.verdict.auditing import Auditing
 from shared.broker import Publisher
@@ -12,6 +15,10 @@ from shared.verification import Attempt, State, Verification
 from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
+
+VERDICTS: Final = Counter("facescan_verdicts_total", "Verifications announced, by outcome.", ["outcome"])
+for _outcome in Outcome:
+    VERDICTS.labels(_outcome.value)
 
 
 class Announcing:
@@ -54,6 +61,7 @@ class Announcing:
         )
         await self._auditing.note(verification, attempt)
         await self._verifications.announced(identifier)
+        VERDICTS.labels(verification.outcome).inc()
         log.info("announced", extra={"verification_id": identifier, "outcome": verification.outcome})
 
     def _answer(self, verification: Verification) -> PostRequested | None:
