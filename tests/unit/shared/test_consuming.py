@@ -56,6 +56,7 @@ class Record:
     topic: str = "t"
     partition: int = 0
     headers: Sequence[tuple[str, bytes | None]] = tuple(EVENT)
+    timestamp: int = 0
 
 
 def records(*offsets: int) -> list[Record]:
