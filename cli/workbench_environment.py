@@ -80,6 +80,8 @@ def system_environment(
         "FACESCAN_SCAN_TOKEN_SECRET": secrets.token_urlsafe(32),
         "FACESCAN_STREAMING_ROLE": STREAMING_ROLE,
         "FACESCAN_FACE_MODEL": str(face_model),
+        # The stand-in takes as many as come.
+        "FACESCAN_REKOGNITION_SESSIONS_PER_SECOND": "0",
         **({"FACESCAN_DEVELOPMENT_STREAMING_URL": streaming} if streaming else {}),
         "FACESCAN_DNS_RESOLVER": dns,
         "FACESCAN_DEVELOPMENT_CONNECT_TO": str(world),

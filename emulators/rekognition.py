@@ -9,6 +9,8 @@ stands in the picture (`emulators.pictures`). Side doors, plain JSON over HTTP, 
     POST /_emulator/clock    {"advance_seconds": n}
     POST /_emulator/errors   {"operation": "CompareFaces", "error": "ThrottlingException", "count": 3}
                              the next `count` calls of the operation fail so; 0 takes it back
+    POST /_emulator/limit    {"operation": "CompareFaces", "per_second": 5}
+                             a quota: more calls than that are throttled; 0 takes it back
     POST /_emulator/stage    {"person", "confidence", "faces", "reference_image", "status": "SUCCEEDED" | "FAILED",
                               "fits": true}
                              who stands before every camera that streams from now on; fits false: no face ever does
@@ -30,6 +32,7 @@ from emulators.aws_errors import AwsError, invalid_parameter
 from emulators.json_fields import FieldError, JsonObject
 from emulators.liveness_sessions import Capture, Clock, Session, SessionError, Sessions, Status
 from emulators.liveness_streams import OPERATION, STREAM_ERRORS, Streams, capture_from
+from emulators.quotas import Quotas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -59,6 +62,7 @@ class Rekognition:
         self._clock = clock or Clock()
         self._sessions = Sessions(self._clock)
         self._injected: dict[str, tuple[str, int]] = {}
+        self._quotas = Quotas(self._clock)
         self._lock = threading.Lock()
         self.streams = Streams(self._sessions, self._lock, self._fail_if_injected, self._film)
         self._operations: dict[str, Callable[[JsonObject], JsonObject]] = {
@@ -71,6 +75,7 @@ class Rekognition:
             ("POST", "camera"): self._camera,
             ("POST", "clock"): self._advance_clock,
             ("POST", "errors"): self._inject_errors,
+            ("POST", "limit"): self._set_limit,
             ("POST", "stage"): self.streams.set_stage,
             ("GET", "sessions"): self._list_sessions,
         }
@@ -106,6 +111,7 @@ class Rekognition:
         try:
             with self._lock:
                 self._fail_if_injected(operation)
+                self._quotas.take(operation)
                 return 200, handler(request)
         except FieldError as error:
             return _refusal(invalid_parameter(str(error)))
@@ -192,6 +198,12 @@ class Rekognition:
         count = json_fields.whole(request, "count", 1, most=MOST_INJECTED)
         self._injected[operation] = (error, count)
         return {"operation": operation, "error": error, "count": count}
+
+    def _set_limit(self, request: JsonObject) -> JsonObject:
+        operation = json_fields.one_of(request, "operation", tuple(self._operations))
+        per_second = json_fields.number(request, "per_second", least=0, most=MOST_INJECTED)
+        self._quotas.set(operation, per_second)
+        return {"operation": operation, "per_second": per_second}
 
     def _list_sessions(self, _: JsonObject) -> list[dict[str, Any]]:
         return self._sessions.listing()

@@ -47,6 +47,10 @@ _UNAVAILABLE_CODES: Final = {
     "TransactionInProgressException",
 }
 _SERVER_ERROR: Final = 500
+# Values of an expression.
+_NOW: Final = ":now"
+_NEXT: Final = ":next"
+_STEP: Final = ":step"
 
 
 class ConditionFailedError(FacescanError):
@@ -231,6 +235,36 @@ class Tables:
             **self._update(update),
         )
         return from_attributes(answer["Attributes"])
+
+    async def advance(self, table: str, key: Item, attribute: str, now: int, step: int) -> int:
+        """Advance a moment by ``step``, from itself or from ``now``, whichever is later; return what it began from.
+
+        Many callers get moments one ``step`` apart, in any order (the generic cell rate algorithm, ITU-T I.371).
+        One call where the moment has passed, two where it is still to come.
+        """
+        past, ahead = f"attribute_not_exists(#a) OR #a <= {_NOW}", f"#a > {_NOW}"
+        while True:
+            for change, condition in ((f"SET #a = {_NEXT}", past), (f"SET #a = #a + {_STEP}", ahead)):
+                values = {_NOW: now, _NEXT: now + step, _STEP: step}
+                try:
+                    answer = await self._aws.call(
+                        "dynamodb.UpdateItem",
+                        self._client.update_item,
+                        TableName=self._prefix + table,
+                        Key=to_attributes(key),
+                        UpdateExpression=change,
+                        ConditionExpression=condition,
+                        ExpressionAttributeNames={"#a": attribute},
+                        ExpressionAttributeValues={
+                            name: _to_attribute(value)
+                            for name, value in values.items()
+                            if name in change or name in condition
+                        },
+                        ReturnValues="UPDATED_NEW",
+                    )
+                except ConditionFailedError:
+                    continue
+                return int(answer["Attributes"][attribute]["N"]) - step
 
     async def delete(self, table: str, key: Item) -> None:
         """Remove an item, if there is one."""

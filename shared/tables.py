@@ -53,6 +53,8 @@ ATTEMPTS: Final = TableSpec("attempts", "verification_id", sort_key="attempt", s
 VERDICTS: Final = TableSpec("verdicts", "provider_session_id", expires_by="forget_at")
 # How a person's last checks ended, and where: personal data.
 HISTORY: Final = TableSpec("history", "person", expires_by="forget_at")
+# One item for each provider: when the next session may be created there.
+TURNS: Final = TableSpec("turns", "line")
 DEAD_LETTERS: Final = TableSpec("dead-letters", "place", expires_by="forget_at")
 # Lines in chains, which nobody may change or remove; and which entries they have, so that a repeat adds no line.
 AUDIT: Final = TableSpec("audit", "chain", sort_key="sequence", sort_type="N")
@@ -74,6 +76,7 @@ TABLES: Final = (
     ATTEMPTS,
     VERDICTS,
     HISTORY,
+    TURNS,
 )
 
 # Evidence is deleted by the verdict itself as soon as it has decided; the bucket's rule catches what a crash left.

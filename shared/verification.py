@@ -68,6 +68,9 @@ class Verification:
     attempt: int = 0
     ended_attempt: int = 0
     passes: int = 0  # attempts that succeeded while more proof was asked for
+    # The place in the line for the provider: for which attempt, and when its turn is (epoch milliseconds).
+    turn_attempt: int = 0
+    turn_at: int = 0
     trouble: bool = False
     outcome: str = ""
     nonce: str = ""  # of the signed answer: made when it is decided

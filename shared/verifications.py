@@ -20,7 +20,7 @@ _OWN_ATTRIBUTES: Final = frozenset(
     ("verification_id", "state", "browser", "attempt", "ended_attempt", "trouble", "outcome", "decided_at", "forget_at")
 )
 # What comes later, if at all: no attribute until then.
-_LATER: Final = frozenset(("context", "passes", "nonce"))
+_LATER: Final = frozenset(("context", "passes", "nonce", "turn_attempt", "turn_at"))
 _NONCE_BYTES: Final = 16
 
 
@@ -40,6 +40,11 @@ def _members(item: Mapping[str, Value], names: Container[str]) -> dict[str, Any]
     """Return an item's members, those that a newer version has written and this one does not know left out."""
     members = {**orjson.loads(str(item[_FACTS])), **item}
     return {name: value for name, value in members.items() if name in names}
+
+
+def _before(attempt: int) -> dict[str, Sequence[Value]]:
+    """The condition that this attempt is the next one."""
+    return {"state": list(OPEN), "attempt": [attempt - 1], "ended_attempt": [attempt - 1]}
 
 
 def _verification(item: Mapping[str, Value]) -> Verification:
@@ -127,9 +132,22 @@ class Verifications:
             VERIFICATIONS.name,
             {"verification_id": attempt.verification_id},
             {"state": State.SESSION_CREATED, "attempt": attempt.attempt},
-            when={"state": list(OPEN), "attempt": [attempt.attempt - 1], "ended_attempt": [attempt.attempt - 1]},
+            when=_before(attempt.attempt),
         )
         await self._tables.transact([Put(ATTEMPTS.name, _item(attempt), unless_exists="verification_id"), move])
+
+    async def wait_in_line(self, verification_id: str, attempt: int, turn_at: int) -> None:
+        """Note when the turn of the next attempt is (epoch milliseconds): the person waits for us.
+
+        Should their time be over before it, that is trouble of ours. Raises ConditionFailedError, another being first.
+        """
+        await self._move(
+            verification_id, {"turn_attempt": attempt, "turn_at": turn_at, "trouble": True}, _before(attempt)
+        )
+
+    async def note_trouble(self, verification_id: str, attempt: int) -> None:
+        """Note that the provider could not give the next attempt a session. Raises ConditionFailedError as above."""
+        await self._move(verification_id, {"trouble": True}, _before(attempt))
 
     async def end_attempt(self, verification_id: str, attempt: int, *, trouble: bool) -> Verification:
         """Note that an attempt came to nothing; ``trouble``: for a reason that is not the person's.

@@ -13,6 +13,7 @@ from services.session.prompting import Prompting
 from services.session.scan_page import ScanPage
 from services.session.settings import SessionSettings
 from services.session.tokens import Tokens
+from services.session.turns import Turns
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
 from shared.errors import ConfigurationError
@@ -22,19 +23,22 @@ from shared.liveness_settings import REKOGNITION
 from shared.people import People
 from shared.service import Service
 from shared.settings import Environment
-from shared.tables import ATTEMPTS, LOCATORS, PERSONS, VERIFICATIONS
+from shared.tables import ATTEMPTS, LOCATORS, PERSONS, TURNS, VERIFICATIONS
 from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
 
 SETTINGS = SessionSettings
 
+_TABLES = (LOCATORS, PERSONS, VERIFICATIONS, ATTEMPTS, TURNS)
 _PLAIN = "its program (make page), FACESCAN_STREAMING_ROLE or FACESCAN_FACE_MODEL is missing"
 
 
 def build(settings: SessionSettings) -> Service:
     """Put the session service together."""
-    service = Service("session", settings, tables=[LOCATORS, PERSONS, VERIFICATIONS, ATTEMPTS], uses=["rekognition"])
+    # Clients of what is not used are made when they are needed, if ever.
+    uses = [name for name in (REKOGNITION,) if name in settings.providers_used]
+    service = Service("session", settings, tables=_TABLES, uses=uses)
     verifications = Verifications(service.tables)
     tokens = Tokens(settings.scan_token_secret.get_secret_value())
     prompting = Prompting(
@@ -58,6 +62,7 @@ def build(settings: SessionSettings) -> Service:
         verifications=verifications,
         publisher=service.publisher,
         providers=providers,
+        turns=Turns(tables=service.tables, verifications=verifications, clock=now_utc),
         attempt_seconds=settings.attempt_seconds,
         clock=now_utc,
     )

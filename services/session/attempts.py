@@ -1,6 +1,7 @@
 """An attempt's life as the page drives it: a session on the person's click, "done" and "given up" as hints."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,11 +9,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 from services.session.domain import attempt_end
+from services.session.turns import Turns
 from shared.broker import Publisher
 from shared.delays import publish_at
-from shared.errors import FacescanError
+from shared.errors import FacescanError, UnavailableError
 from shared.events import CaptureCompleted, DeadlinePassed, SessionCreated
-from shared.liveness import SessionOrder
+from shared.liveness import ProviderTroubleError, SessionOrder
 from shared.liveness_providers import Providers
 from shared.stores import ConditionFailedError
 from shared.telemetry import SpanKind, span
@@ -48,12 +50,14 @@ class Attempts:
         verifications: Verifications,
         publisher: Publisher,
         providers: Providers,
+        turns: Turns,
         attempt_seconds: float,
         clock: Callable[[], datetime],
     ) -> None:
         self._verifications = verifications
         self._publisher = publisher
         self._providers = providers
+        self._turns = turns
         self._attempt_seconds = attempt_seconds
         self._clock = clock
 
@@ -61,7 +65,8 @@ class Attempts:
         """Return the running attempt, or a new one with a session of its own.
 
         A second click and a click repeated after a crash get the same attempt; its events are published again with the
-        same ids. Raises UnavailableError; TakenError; ConditionFailedError when the verification has ended.
+        same ids. Raises UnavailableError; TakenError; NotYetError while others are before this person;
+        ConditionFailedError when the verification has ended.
         """
         if verification.attempt_open:
             attempt = await self._running(verification, wish)
@@ -95,12 +100,20 @@ class Attempts:
 
     async def _new(self, verification: Verification, wish: Wish) -> Attempt:
         number = verification.attempt + 1
-        now = self._clock()
         provider = self._providers.of_requester(verification.requester)
         order = SessionOrder(
             f"{verification.verification_id}-{number}", verification.person, verification.photo, wish.lights
         )
-        session_id = await provider.create(order)
+        await self._turns.wait(provider, verification, number)
+        # Its time begins when the session does.
+        now = self._clock()
+        try:
+            session_id = await provider.create(order)
+        except ProviderTroubleError:
+            # Should the person's time be over before the provider is back, it was no fault of theirs.
+            with contextlib.suppress(ConditionFailedError, UnavailableError):
+                await self._verifications.note_trouble(verification.verification_id, number)
+            raise
         attempt = Attempt(
             verification_id=verification.verification_id,
             attempt=number,
@@ -153,6 +166,11 @@ class Attempts:
         if verification.attempt != attempt or not verification.attempt_open:
             return
         await self._end_early(verification, attempt)
+
+    async def failed(self, attempt: Attempt) -> None:
+        """Note that the provider created a session and then let nobody in: the next try has one of its own."""
+        with contextlib.suppress(ConditionFailedError):
+            await self._verifications.end_attempt(attempt.verification_id, attempt.attempt, trouble=True)
 
     async def decline(self, verification: Verification) -> None:
         """Note that the person wants no check: the verification ends now, as it would at its deadline."""

@@ -17,11 +17,12 @@ from services.session.domain import Screen, screen
 from services.session.page_headers import PRIVATE
 from services.session.scan_page import lets_in, page_span
 from services.session.tokens import BrowserKey
+from services.session.turns import NotYetError
 from shared.errors import UnavailableError
-from shared.liveness import Redirect
+from shared.liveness import ProviderTroubleError, Redirect, Streaming
 from shared.liveness_providers import Providers
 from shared.stores import ConditionFailedError
-from shared.verification import Verification
+from shared.verification import Attempt, Verification
 from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
@@ -127,21 +128,20 @@ class PageApi:
         return _json(self._facts(key, verification))
 
     async def _begin(self, key: BrowserKey, verification: Verification, said: _Begin) -> Response:
-        if said.consent.version != CONSENT_VERSION:
-            return _json({"error": "wrong", "where": "consent.version"}, 422)
-        if not said.lights and not self._lights_optional:
-            return _json({"error": "wrong", "where": "lights"}, 422)
+        if where := self._wrong(verification, said):
+            return _json({"error": "wrong", "where": where}, 422)
         if screen(verification, self._clock(), self._most_attempts) not in (Screen.START, Screen.CHECK):
             return _json(self._facts(key, verification), 409)
         wish = Wish(said.page, said.lights, said.consent.version, said.consent.language)
         with page_span("start", verification):
             try:
                 attempt = await self._attempts.begin(verification, wish)
+            except NotYetError as early:
+                return _json({"wait_seconds": early.about_seconds, "ask_again_seconds": early.ask_again_seconds}, 202)
             except (TakenError, ConditionFailedError):
                 now = await self._verifications.get(verification.verification_id)
                 return _json(self._facts(key, now or verification), 409)
-            provider = self._providers.named(attempt.provider)
-            access = await provider.access(attempt, self._admission.return_url(verification.verification_id))
+            access = await self._access(attempt)
         begun = {
             "attempt": attempt.attempt,
             "seconds": max(0, attempt.expires_at - int(self._clock().timestamp())),
@@ -157,6 +157,24 @@ class PageApi:
                 "credentials": access.credentials,
             }
         )
+
+    def _wrong(self, verification: Verification, said: _Begin) -> str:
+        """Return which part of a wish cannot be had; empty: none."""
+        if said.consent.version != CONSENT_VERSION:
+            return "consent.version"
+        return "" if said.lights or self._may_choose(verification) else "lights"
+
+    def _may_choose(self, verification: Verification) -> bool:
+        """Whether the check without flashing lights can be had."""
+        return self._lights_optional and self._providers.of_requester(verification.requester).lights_optional
+
+    async def _access(self, attempt: Attempt) -> Streaming | Redirect:
+        provider = self._providers.named(attempt.provider)
+        try:
+            return await provider.access(attempt, self._admission.return_url(attempt.verification_id))
+        except ProviderTroubleError:
+            await self._attempts.failed(attempt)
+            raise
 
     async def _finished(self, key: BrowserKey, verification: Verification, said: _Ended) -> Response:
         if said.attempt == verification.attempt and verification.attempt_open:
@@ -182,7 +200,8 @@ class PageApi:
             "seconds_left": max(0, verification.expires_at - int(now.timestamp())),
             "requester": verification.requester,
             "purpose": verification.purpose,
-            "lights_optional": self._lights_optional,
+            "lights_optional": self._may_choose(verification),
+            "films": bool(self._providers.of_requester(verification.requester).streaming_url),
             "consent_version": CONSENT_VERSION,
             "form_token": self._admission.form_token(key),
         }

@@ -82,6 +82,15 @@ def start_page(own: Own, requester: str, purpose: str, *, again: bool) -> str:
     )
 
 
+def queue_page(own: Own, seconds: int) -> str:
+    """Others are before this person, whose place is kept; the button may be pressed at any time."""
+    return _document(
+        "You are in line",
+        f'<p role="status">Many people are being checked right now. It is your turn in about {seconds} seconds. Then '
+        "press the button.</p>" + own.form("start", "start", "Start the check"),
+    )
+
+
 def check_page(own: Own, session_id: str) -> str:
     """The check itself: the element with ``data-session-id`` is where a liveness component works."""
     return _document(

@@ -21,6 +21,7 @@ from services.session.page_files import Program
 from services.session.page_headers import PRIVATE
 from services.session.pages import Own
 from services.session.tokens import BrowserKey
+from services.session.turns import NotYetError
 from shared.errors import UnavailableError
 from shared.stores import ConditionFailedError
 from shared.telemetry import SpanKind, span
@@ -129,6 +130,10 @@ class ScanPage:
                 attempt = await self._attempts.begin(verification)
             except TakenError:
                 return _page(pages.taken_page(), 409, "taken")
+            except NotYetError as early:
+                page = _page(pages.queue_page(own, early.about_seconds), 503, "queue")
+                page.headers["retry-after"] = str(early.ask_again_seconds)
+                return page
             except ConditionFailedError:
                 return RedirectResponse(own.path, 303, PRIVATE)
             return _page(pages.check_page(own, attempt.provider_session_id), 200, Screen.CHECK)

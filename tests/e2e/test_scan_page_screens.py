@@ -27,7 +27,7 @@ PICTURES = ROOT / "docs/screens" if os.environ.get("PAGE_SCREENSHOTS") == "1" el
 CAMERA = "navigator.mediaDevices.getUserMedia = () => "
 FACTS = {
     "screen": "start", "attempt": 0, "tries_left": 3, "seconds_left": 500, "requester": "shop.example",
-    "purpose": "to open an account", "lights_optional": True, "consent_version": "1", "form_token": "f",
+    "purpose": "to open an account", "lights_optional": True, "films": True, "consent_version": "1", "form_token": "f",
 }  # fmt: skip
 
 # What the service would say, and what the person does, for each screen.
@@ -58,6 +58,19 @@ def _never(page: Page) -> None:
     _begin(page)
 
 
+def _in_line(page: Page) -> None:
+    early = '{"wait_seconds": 38, "ask_again_seconds": 38}'
+    page.route("**/attempt", lambda route: route.fulfill(status=202, content_type="application/json", body=early))
+    _begin(page)
+
+
+def _leaving(page: Page) -> None:
+    away = json.dumps({"attempt": 1, "seconds": 160, "redirect": "/elsewhere"})
+    page.route("**/attempt", lambda route: route.fulfill(content_type="application/json", body=away))
+    page.route("**/elsewhere", lambda route: route.fulfill(status=204))  # the browser stays where it is
+    _begin(page)
+
+
 def _decline(page: Page) -> None:
     screen(page, "welcome")
     page.click("button.secondary")
@@ -71,6 +84,8 @@ SCREENS: dict[str, tuple[dict[str, Any] | int, Steps]] = {
     "welcome": ({}, _nothing),
     "ready": ({}, _ready),
     "starting": ({}, _never),
+    "in_line": ({}, _in_line),
+    "leaving": ({"films": False}, _leaving),
     "camera_refused": ({}, _camera("NotAllowedError")),
     "camera_missing": ({}, _camera("NotFoundError")),
     "camera_busy": ({}, _camera("NotReadableError")),

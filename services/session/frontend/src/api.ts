@@ -7,13 +7,23 @@ export interface Facts {
   requester: string;
   purpose: string;
   lights_optional: boolean;
+  /** Whether this page films; else a page of the provider's does, and the browser comes back. */
+  films: boolean;
   consent_version: string;
   form_token: string;
+}
+
+/** The attempt is filmed on a page of the provider's. */
+export interface Elsewhere {
+  attempt: number;
+  seconds: number;
+  redirect: string;
 }
 
 /** One attempt: the provider's session, for how many seconds, and what the browser streams with. */
 export interface Session {
   attempt: number;
+  redirect?: undefined;
   session_id: string;
   seconds: number;
   region: string;
@@ -34,6 +44,16 @@ export class OfflineError extends Error {}
 export class BusyError extends Error {
   constructor(readonly afterSeconds: number) {
     super("busy");
+  }
+}
+
+/** Thrown when others are before this person, whose place is kept: their turn is in about so many seconds. */
+export class NotYetError extends Error {
+  constructor(
+    readonly seconds: number,
+    readonly askAgainSeconds: number,
+  ) {
+    super("not yet");
   }
 }
 
@@ -58,8 +78,8 @@ export class Api {
     return this.facts("GET", "state");
   }
 
-  begin(wish: Wish): Promise<Session> {
-    return this.call<Session>("POST", "attempt", wish);
+  begin(wish: Wish): Promise<Session | Elsewhere> {
+    return this.call<Session | Elsewhere>("POST", "attempt", wish);
   }
 
   finished(attempt: number): Promise<Facts> {
@@ -101,6 +121,10 @@ export class Api {
       throw new OfflineError("no answer");
     } finally {
       clearTimeout(timer);
+    }
+    if (answer.status === 202) {
+      const line = content as { wait_seconds: number; ask_again_seconds: number };
+      throw new NotYetError(line.wait_seconds, line.ask_again_seconds);
     }
     if (answer.ok) return content as T;
     if (answer.status === 409) throw new MovedOnError(content as Facts);

@@ -1,5 +1,5 @@
 import { lazy, Suspense, useCallback, useEffect, useRef, useState } from "react";
-import { Api, BusyError, MovedOnError, OfflineError, type Facts, type Session } from "./api";
+import { Api, BusyError, MovedOnError, NotYetError, OfflineError, type Facts, type Session } from "./api";
 import { askForCamera, pageName, remembered } from "./browser";
 import { cameraView, pollSeconds, viewOf, type Ending, type View } from "./journey";
 import { LANGUAGES, load, type Texts } from "./languages";
@@ -18,10 +18,13 @@ export function App({ api, first }: Props) {
   const [{ language, texts }, setLanguage] = useState(first);
   const [view, setView] = useState<View>("loading");
   const [facts, setFacts] = useState<Facts | null>(null);
+  const [turnAt, setTurnAt] = useState(0);
   const [session, setSession] = useState<Session | null>(null);
   const seen = useRef<View>(view);
   const page = useRef(pageName()).current;
   const attempt = useRef(remembered.get());
+  // Whoever gives up in line is not served any more.
+  const leaveLine = useRef(() => {});
   // An end that the service has not heard of yet.
   const untold = useRef(0);
 
@@ -64,7 +67,11 @@ export function App({ api, first }: Props) {
     () =>
       trying(async () => {
         let news = await api.state();
-        if (news.screen === "check" && news.attempt === attempt.current && seen.current === "loading") {
+        const mine = news.screen === "check" && news.attempt === attempt.current;
+        if (mine && seen.current === "loading" && new URLSearchParams(location.search).has("returned")) {
+          // Back from the provider's own page: what came of it there, the service asks the provider.
+          news = await api.finished(news.attempt);
+        } else if (mine && seen.current === "loading") {
           // This tab was loaded again in the middle: its camera is gone, and so is the attempt.
           untold.current = news.attempt;
           show("not_done");
@@ -112,15 +119,17 @@ export function App({ api, first }: Props) {
 
   const begin = async (lights: boolean) => {
     show("starting");
+    const inLine = { left: false };
+    leaveLine.current = () => (inLine.left = true);
     try {
       // Before the session is created: the provider's time does not run while somebody looks for a permission.
-      await askForCamera();
+      if (facts?.films ?? true) await askForCamera();
     } catch (error) {
       show(cameraView(error));
       return;
     }
     const wish = { page, lights, consent: { version: facts?.consent_version ?? "", language } };
-    const until = Date.now() + PATIENCE_MILLISECONDS;
+    let until = Date.now() + PATIENCE_MILLISECONDS;
     await trying(async () => {
       for (;;) {
         try {
@@ -128,10 +137,24 @@ export function App({ api, first }: Props) {
           const made = await api.begin(wish);
           attempt.current = made.attempt;
           remembered.set(made.attempt);
+          if (made.redirect !== undefined) {
+            show("leaving");
+            location.assign(made.redirect);
+            return;
+          }
           setSession(made);
           show("check");
           return;
         } catch (error) {
+          if (error instanceof NotYetError) {
+            // The provider takes only so many a second; the place in line is kept by the service.
+            setTurnAt(Date.now() + error.seconds * 1000);
+            show("in_line");
+            await new Promise((resolve) => setTimeout(resolve, error.askAgainSeconds * 1000));
+            if (inLine.left) return;
+            until = Date.now() + PATIENCE_MILLISECONDS;
+            continue;
+          }
           const mine = error instanceof MovedOnError && error.facts.screen === "check" && error.facts.attempt === attempt.current;
           const later = mine || error instanceof BusyError;
           if (!later || Date.now() > until) throw error;
@@ -154,12 +177,14 @@ export function App({ api, first }: Props) {
     if (ending !== "offline") await trying(tellEnd);
   };
 
-  const decline = () =>
-    trying(async () => {
+  const decline = () => {
+    leaveLine.current();
+    return trying(async () => {
       await tellEnd();
       await api.declined();
       show("declined");
     });
+  };
 
   const speak = (next: string) => void load(next).then((loaded) => setLanguage({ language: next, texts: loaded }));
 
@@ -176,6 +201,7 @@ export function App({ api, first }: Props) {
             view={view}
             texts={texts}
             facts={facts}
+            turnAt={turnAt}
             onAgree={() => {
               void loadDetector();
               show("ready");

@@ -6,6 +6,8 @@ export type View =
   | "welcome"
   | "ready"
   | "starting"
+  | "in_line"
+  | "leaving"
   | "check"
   | "waiting"
   | "done"
@@ -29,7 +31,7 @@ export function viewOf(facts: Facts, seen: View = "loading"): View {
   switch (facts.screen) {
     case "start":
       // Somebody who reads, or decides, is not disturbed.
-      if (seen === "welcome" || seen === "ready" || seen.startsWith("camera_")) return seen;
+      if (["welcome", "ready", "in_line"].includes(seen) || seen.startsWith("camera_")) return seen;
       return facts.attempt > 0 ? "not_done" : "welcome";
     case "check":
       return seen === "check" || seen === "not_done" ? seen : "running_elsewhere";
@@ -60,6 +62,12 @@ export function pollSeconds(view: View): number | null {
     default:
       return null;
   }
+}
+
+/** What a person in line is told: at least one second, from ten on in steps of five. */
+export function aboutSeconds(seconds: number): number {
+  const whole = Math.max(1, Math.ceil(seconds));
+  return whole < 10 ? whole : Math.ceil(whole / 5) * 5;
 }
 
 /** Lets only the first ending through: the component reports some twice. */

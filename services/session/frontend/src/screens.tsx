@@ -1,12 +1,14 @@
 import { useEffect, useRef, useState, type ReactNode } from "react";
 import type { Facts } from "./api";
-import type { View } from "./journey";
+import { aboutSeconds, type View } from "./journey";
 import { fill, type Texts } from "./languages";
 
 interface Props {
   view: View;
   texts: Texts;
   facts: Facts | null;
+  /** When the person's turn at the provider is, as `Date.now()` counts. */
+  turnAt: number;
   onAgree: () => void;
   onBack: () => void;
   onReady: () => void;
@@ -65,6 +67,8 @@ export function Screen(props: Props) {
           <Button onClick={props.onTakeOver}>{texts.running_elsewhere.here}</Button>
         </Page>
       );
+    case "in_line":
+      return <InLine {...props} />;
     case "offline":
     case "busy":
       return (
@@ -81,6 +85,7 @@ export function Screen(props: Props) {
       );
     case "loading":
     case "starting":
+    case "leaving":
     case "waiting":
     case "check": {
       const { title, body } = view === "check" ? texts.starting : texts[view];
@@ -123,6 +128,24 @@ function Ready({ texts, facts, onBegin, onBack }: Props) {
       </section>
       <Button primary onClick={() => onBegin(!still)}>{texts.ready.begin}</Button>
       <Button onClick={onBack}>{texts.back}</Button>
+    </Page>
+  );
+}
+
+/** Counts down in steps that a screen reader can keep up with. */
+function InLine({ texts, turnAt, onDecline }: Props) {
+  const [, draw] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => draw((times) => times + 1), 1000);
+    return () => clearInterval(timer);
+  }, []);
+  return (
+    <Page view="in_line" title={texts.in_line.title}>
+      <p role="status" className="working">
+        {fill(texts.in_line.body, { seconds: String(aboutSeconds((turnAt - Date.now()) / 1000)) })}
+      </p>
+      <p>{texts.in_line.keep}</p>
+      <Button onClick={onDecline}>{texts.give_up}</Button>
     </Page>
   );
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Facts } from "../src/api";
-import { cameraView, deadlineSeconds, firstOnly, pollSeconds, viewOf, type View } from "../src/journey";
+import { aboutSeconds, cameraView, deadlineSeconds, firstOnly, pollSeconds, viewOf, type View } from "../src/journey";
 
 const facts = (screen: Facts["screen"], attempt = 0): Facts => ({
   screen,
@@ -10,6 +10,7 @@ const facts = (screen: Facts["screen"], attempt = 0): Facts => ({
   requester: "shop.example",
   purpose: "",
   lights_optional: true,
+  films: true,
   consent_version: "1",
   form_token: "f",
 });
@@ -55,6 +56,12 @@ describe("the end of a check", () => {
   it("comes on this page before it comes at the provider", () => {
     expect(deadlineSeconds(165)).toBe(162);
     expect(deadlineSeconds(0)).toBe(1);
+  });
+});
+
+describe("a place in line", () => {
+  it("is told in whole seconds, from ten on in steps of five, and never as nothing", () => {
+    expect([-3, 0, 0.2, 9, 9.1, 10, 11, 39.5].map(aboutSeconds)).toEqual([1, 1, 1, 9, 10, 10, 15, 40]);
   });
 });
 

@@ -16,6 +16,7 @@ from services.session.attempts import Attempts
 from services.session.page_api import CONSENT_VERSION, PageApi
 from services.session.scan_page import ScanPage
 from services.session.tokens import BrowserKey, Tokens
+from services.session.turns import Turns
 from shared.events import CaptureCompleted, DeadlinePassed, Outcome, SessionCreated
 from shared.liveness_providers import only
 from shared.liveness_rekognition import RekognitionProvider
@@ -84,9 +85,10 @@ async def program(emulated: Emulated, publisher: RecordingPublisher) -> AsyncIte
         await program.prepare()
         verifications = program.verifications
         admission = Admission(program.tokens, "http://127.0.0.1")
-        providers = only(RekognitionProvider(emulated.aws, role=ROLE))
+        providers = only(RekognitionProvider(emulated.aws, role=ROLE, sessions_per_second=0))
         attempts = Attempts(
             verifications=verifications, publisher=publisher, providers=providers,
+            turns=Turns(tables=emulated.tables, verifications=verifications, clock=program.now),
             attempt_seconds=165.0, clock=program.now,
         )  # fmt: skip
         api = PageApi(

@@ -16,6 +16,7 @@ from services.session.admission import Admission
 from services.session.attempts import Attempts
 from services.session.scan_page import ScanPage
 from services.session.tokens import Tokens
+from services.session.turns import Turns
 from shared.events import CaptureCompleted, DeadlinePassed, Outcome, SessionCreated
 from shared.liveness import SessionOrder
 from shared.liveness_providers import only
@@ -133,7 +134,8 @@ async def page(emulated: Emulated, publisher: RecordingPublisher) -> AsyncIterat
         attempts = Attempts(
             verifications=page.verifications,
             publisher=publisher,
-            providers=only(RekognitionProvider(emulated.aws)),
+            providers=only(RekognitionProvider(emulated.aws, sessions_per_second=0)),
+            turns=Turns(tables=emulated.tables, verifications=page.verifications, clock=page.now),
             attempt_seconds=165.0,
             clock=page.now,
         )
