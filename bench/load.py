@@ -84,6 +84,7 @@ class Load:
         self._system = system
         self._peers = peers
         self._locators: dict[Role, list[str]] = {}
+        self._wallets: dict[Role, list[str]] = {}
 
     async def enrol(self, roles: tuple[Role, ...], persons_each: int = 4) -> None:
         """Register persons for each role and order how they behave."""
@@ -111,10 +112,15 @@ class Load:
                 }
                 await self._peers.behave(WALLET, order)
                 self._locators.setdefault(role, []).append(locator)
+                self._wallets.setdefault(role, []).append(person)
 
     def locator(self, role: Role) -> str:
         """Return a locator of somebody who was enrolled for ``role``."""
         return self._locators[role][0]
+
+    def wallet(self, role: Role) -> str:
+        """Return the wallet's id of the same person."""
+        return self._wallets[role][0]
 
     async def new_popup(self, before: set[str], seconds: float = 20.0) -> dict[str, Any]:
         """Return the next pop-up of the wallet whose id is not among ``before``. Raises TimeoutError."""

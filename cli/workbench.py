@@ -31,6 +31,7 @@ from cli.workbench_environment import (
     UPDATE_KEY_NAME,
     Ports,
     base_environment,
+    chat_endpoints,
     service_environment,
     system_environment,
     verification_seconds,
@@ -72,6 +73,7 @@ class Workbench:
         self._aws = aws
         self._settings = dict(settings or {})
         self._face_model = self.directory / "face-model"
+        self._endpoint_map = self.directory / "endpoints.toml"
         self._streaming_port = 0
         self._report = report
         self._processes = Supervisor(self._write)
@@ -112,8 +114,9 @@ class Workbench:
         self._open.enter_context(self._processes)
         (self._streaming_port,) = free_ports(1)
         kafka, aws, dns = self._start_emulators()
-        inbox_port, session_port, *ops_ports = free_ports(2 + len(SERVICES))
-        ports = Ports(inbox_port, session_port, dict(zip(SERVICES, ops_ports, strict=True)))
+        inbox_port, session_port, chat_port, *ops_ports = free_ports(3 + len(SERVICES))
+        ports = Ports(inbox_port, session_port, chat_port, dict(zip(SERVICES, ops_ports, strict=True)))
+        self._endpoint_map.write_text(chat_endpoints(chat_port))
         shared = system_environment(
             kafka=kafka,
             embedded=self._kafka is None,
@@ -123,6 +126,7 @@ class Workbench:
             world=self.world,
             ports=ports,
             face_model=self._face_model,
+            endpoint_map=self._endpoint_map,
             streaming=f"wss://{HOST}:{self._streaming_port}" if self._aws is None else None,
             settings=self._settings,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from cli.local_aws import LOCAL_ENVIRONMENT
+from services import inbox
 from shared.errors import ConfigurationError
 
 DOMAIN: Final = "id.example"
@@ -36,6 +37,7 @@ class Ports:
 
     inbox: int
     session: int
+    chat: int
     ops: Mapping[str, int]
 
 
@@ -56,6 +58,7 @@ def system_environment(
     world: Path,
     ports: Ports,
     face_model: Path,
+    endpoint_map: Path,
     streaming: str | None,
     settings: Mapping[str, str],
 ) -> dict[str, str]:
@@ -76,6 +79,8 @@ def system_environment(
         "FACESCAN_INSTANCE": INSTANCE,
         "FACESCAN_INBOX_PORT": str(ports.inbox),
         "FACESCAN_SESSION_PORT": str(ports.session),
+        "FACESCAN_CHAT_PORT": str(ports.chat),
+        "FACESCAN_ENDPOINT_MAP": str(endpoint_map),
         "FACESCAN_SESSION_PUBLIC_URL": f"http://{HOST}:{ports.session}",
         "FACESCAN_SCAN_TOKEN_SECRET": secrets.token_urlsafe(32),
         "FACESCAN_STREAMING_ROLE": STREAMING_ROLE,
@@ -88,6 +93,36 @@ def system_environment(
         **(_EMBEDDED_KAFKA if embedded else {}),
         **settings,
     }
+
+
+def chat_endpoints(port: int) -> str:
+    """Return an endpoint map that takes all that this Identity understands; the session service is on this machine."""
+    return (
+        Path(inbox.__path__[0], "endpoints.toml").read_text()
+        + f"""
+[endpoints.prompted]
+kind = "sync"
+url = "http://{HOST}:{port}/prompted"
+
+[endpoints.replied]
+kind = "sync"
+url = "http://{HOST}:{port}/replied"
+
+[[routes]]
+subject = "Hello@Host"
+to = ["verification"]
+
+[[routes]]
+subject = "Prompted@Host"
+to = ["prompted"]
+senders = ["anonymous"]
+
+[[routes]]
+subject = "Reply@Host"
+to = ["replied"]
+senders = ["anonymous"]
+"""
+    )
 
 
 def key_environment(domain: str, dns: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ import aiohttp
 import orjson
 
 from emulators import json_fields
+from emulators.answers import Answers
 from emulators.envelopes import Generation, sign
 from emulators.mailbox import Mailbox, format_timestamp
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 ASK_SUBJECT = "VerifyLocator@Identity"
 ANSWER_SUBJECT = "LocatorVerified@Domain"
-MOST_ANSWERS = 20_000
+CALL_SUBJECT = "Handle@Hosted"
+HANDLED_SUBJECT = "Handled@Talker"
 MOST_COPIES = 1000
 
 _ANSWER_BYTES = 64 * 1024
@@ -38,8 +40,8 @@ class AskingDomain:
         self._key = key
         self._selector = selector
         self._session = session
-        self._answers: dict[str, JsonObject] = {}
-        self._waiting: dict[str, asyncio.Event] = {}
+        self.answers = Answers()
+        self.handled = Answers()
 
     async def ask(self, fields: JsonObject) -> JsonObject:
         """Sign one request and post it `copies` times at once, the very same bytes; see `emulators.peers`."""
@@ -50,18 +52,18 @@ class AskingDomain:
         answers = await asyncio.gather(*(self._post(inbox, content) for _ in range(copies)))
         return {"correlation": correlation, "sent_at": sent_at, "answers": list(answers)}
 
-    async def answer(self, correlation: str, wait_seconds: float) -> JsonObject | None:
-        """The verified answer to the request `correlation`, waiting for it at most so long."""
-        correlation = correlation.lower()
-        if (known := self._answers.get(correlation)) is not None:
-            return known
-        arrived = self._waiting.setdefault(correlation, asyncio.Event())
-        try:
-            async with asyncio.timeout(wait_seconds):
-                await arrived.wait()
-        except TimeoutError:
-            return None
-        return self._answers.get(correlation)
+    async def call(self, fields: JsonObject) -> JsonObject:
+        """Call an Identity's hosted function once, as the domain that runs its scripts; see `emulators.peers`."""
+        hook = str(uuid.uuid4())
+        body: JsonObject = {
+            "Hook": hook,
+            "Function": json_fields.text(fields, "function", "Liveness"),
+            "Arguments": [{"Citizen": json_fields.text(fields, "citizen")}],
+        }
+        header = self._header(json_fields.text(fields, "to"), CALL_SUBJECT, str(uuid.uuid4()))
+        message = sign(header, body, self._key, self._selector, Generation.POLLYWEB)
+        answer = await self._post(json_fields.text(fields, "inbox"), orjson.dumps(message))
+        return {"hook": hook, "answer": answer}
 
     def _request(self, fields: JsonObject) -> tuple[bytes, str]:
         generation = Generation(json_fields.one_of(fields, "generation", tuple(Generation), Generation.NLWEB.value))
@@ -69,18 +71,21 @@ class AskingDomain:
         body: JsonObject = {"Locator": json_fields.text(fields, "locator")}
         if (purpose := json_fields.text(fields, "purpose", None)) is not None:
             body["Purpose"] = purpose
-        header = {
-            "From": self.name,
-            "To": json_fields.text(fields, "to"),
-            "Correlation": correlation,
-            "Timestamp": format_timestamp(time.time()),
-            "Subject": ASK_SUBJECT,
-        }
+        header = self._header(json_fields.text(fields, "to"), ASK_SUBJECT, correlation)
         message = sign(header, body, self._key, self._selector, generation)
         if json_fields.flag(fields, "forge", default=False):
             locator = body["Locator"]
             message["Body"] = body | {"Locator": locator[:-1] + ("x" if locator[-1] != "x" else "y")}
         return orjson.dumps(message), correlation
+
+    def _header(self, to: str, subject: str, correlation: str) -> dict[str, str]:
+        return {
+            "From": self.name,
+            "To": to,
+            "Correlation": correlation,
+            "Timestamp": format_timestamp(time.time()),
+            "Subject": subject,
+        }
 
     async def _post(self, inbox: str, content: bytes) -> JsonObject:
         """One POST; a failure of the connection is an answer with status 0 and the reason as body."""
@@ -95,13 +100,11 @@ class AskingDomain:
         return {"status": status, "body": body, "seconds": round(time.perf_counter() - started, 6)}
 
     def _take(self, envelope: Envelope, received_at: float) -> None:
-        request = envelope.body.get("Request")
-        if envelope.subject != ANSWER_SUBJECT or not isinstance(request, str):
-            return
-        request = request.lower()
-        # The first answer counts: a second one would be the Identity's error, and stays visible in the messages.
-        self._answers.setdefault(request, {"received_at": received_at, "from": envelope.sender, "body": envelope.body})
-        while len(self._answers) > MOST_ANSWERS:
-            del self._answers[next(iter(self._answers))]
-        if (arrived := self._waiting.pop(request, None)) is not None:
-            arrived.set()
+        answer = {"received_at": received_at, "from": envelope.sender, "body": envelope.body}
+        for subject, member, answers in (
+            (ANSWER_SUBJECT, "Request", self.answers),
+            (HANDLED_SUBJECT, "Hook", self.handled),
+        ):
+            question = envelope.body.get(member)
+            if envelope.subject == subject and isinstance(question, str):
+                answers.take(question, answer)

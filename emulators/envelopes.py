@@ -90,6 +90,16 @@ def sign(
     header: dict[str, Any] = {**header_fields, generation.selector_member: selector}
     if generation is Generation.POLLYWEB:
         header["Schema"] = generation.schema
+    message: JsonObject = {SYNTAX_MARK: generation.schema} if generation is Generation.NLWEB else {}
+    return message | _signed(header, body, key)
+
+
+def sign_as_anonymous(header_fields: dict[str, str], body: JsonObject, key: PrivateKey) -> JsonObject:
+    """A message of the newer generation from Anonymous, signed with a key that no selector names: a chat's."""
+    return _signed({**header_fields, "Schema": Generation.POLLYWEB.schema}, body, key)
+
+
+def _signed(header: JsonObject, body: JsonObject, key: PrivateKey) -> JsonObject:
     try:
         content = canonical(header, body)
     except rfc8785.CanonicalizationError as error:
@@ -98,8 +108,7 @@ def sign(
         signature = key.sign(content)
     else:
         signature = key.sign(content, padding.PKCS1v15(), hashes.SHA256())
-    message: JsonObject = {SYNTAX_MARK: generation.schema} if generation is Generation.NLWEB else {}
-    return message | {
+    return {
         "Header": header,
         "Body": body,
         "Hash": hashlib.sha256(content).hexdigest(),

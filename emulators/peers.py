@@ -8,9 +8,15 @@ Domain:   POST /<domain>/ask        {"inbox": URL, "to": "id.example", "locator"
                                      "generation": "nlweb" | "pollyweb", "copies": 1, "forge": false}
                                     → {correlation, sent_at, answers: [{status, body, seconds}]}
           GET  /<domain>/answer/<correlation>?wait_seconds=30    → {received_at, from, body}; 404 if none came
+          POST /<domain>/call       {"inbox", "to", "citizen", "function": "Liveness"} → {hook, answer}
+          GET  /<domain>/handled/<hook>?wait_seconds=30          → what its Handled@Talker said
 Wallet:   POST /<wallet>/behave     {"wallet": id, "shows_up": true, "face": "alice", "confidence": 98.5,
                                      "think_seconds": 0.2, "done": true, "status": "SUCCEEDED", "faces": 1,
                                      "reference_image": true}
+          POST /<wallet>/invite     {"inbox", "to", "biostamp", "wallet": id, "purpose"?, "correlation"?, "context"?}
+                                    as its broker, into a new chat → {correlation, chat, status}
+          GET  /<wallet>/answer/<correlation>                    as above, to an invitation
+          POST /<wallet>/visit      {"url", "wallet": id}        the person opens an address that somebody shows
           GET  /<wallet>/popups     the story of each pop-up: moments, seconds for each step, problem
 """
 
@@ -27,6 +33,7 @@ import orjson
 from aiohttp import web
 
 from emulators import json_fields
+from emulators.broker import Broker
 from emulators.certificates import CA_FILE
 from emulators.domain import AskingDomain
 from emulators.envelopes import MalformedMessageError
@@ -38,6 +45,8 @@ from emulators.world import WorldError, make_key, publish_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from emulators.answers import Answers
 
 _MOST_BODY_BYTES = 1024 * 1024
 _CLIENT_TIMEOUT_SECONDS = 30.0
@@ -78,6 +87,10 @@ class Peers:
                 web.post("/{name}/respond", self._respond),
                 web.post("/{name}/ask", self._ask),
                 web.get("/{name}/answer/{correlation}", self._answer),
+                web.post("/{name}/call", self._call),
+                web.get("/{name}/handled/{correlation}", self._handled),
+                web.post("/{name}/invite", self._invite),
+                web.post("/{name}/visit", self._visit),
                 web.post("/{name}/behave", self._behave),
                 web.get("/{name}/popups", self._popups),
             ]
@@ -94,8 +107,10 @@ class Peers:
                 selector = publish_key(options.world, name, key, f"{options.advertise}/{name}/inbox")
                 self._domains[name] = AskingDomain(name, key, selector, options.resolver, session)
             for name in options.wallets:
-                publish_key(options.world, name, make_key(), f"{options.advertise}/{name}/inbox")
-                self._wallets[name] = Wallet(name, options.resolver, options.aws_url, session)
+                key = make_key()
+                selector = publish_key(options.world, name, key, f"{options.advertise}/{name}/inbox")
+                broker = Broker(name, key, selector, session)
+                self._wallets[name] = Wallet(name, options.resolver, options.aws_url, session, broker)
             yield
             for wallet in self._wallets.values():
                 await wallet.close()
@@ -118,7 +133,12 @@ class Peers:
         return _json(await self._domain(request).ask(json_fields.read_object(await request.read())))
 
     async def _answer(self, request: web.Request) -> web.Response:
-        domain = self._domain(request)
+        return await self._awaited(request, self._peer(request).answers)
+
+    async def _handled(self, request: web.Request) -> web.Response:
+        return await self._awaited(request, self._domain(request).handled)
+
+    async def _awaited(self, request: web.Request, answers: Answers) -> web.Response:
         try:
             wait_seconds = float(request.query.get("wait_seconds", "0"))
         except ValueError:
@@ -126,10 +146,19 @@ class Peers:
         if not 0 <= wait_seconds <= _MOST_WAIT_SECONDS:
             raise FieldError(f"wait_seconds: not within 0..{_MOST_WAIT_SECONDS:g}")
         correlation = request.match_info["correlation"]
-        answer = await domain.answer(correlation, wait_seconds)
+        answer = await answers.wait(correlation, wait_seconds)
         if answer is None:
             return _json({"error": f"no answer to {correlation} within {wait_seconds:g} s"}, 404)
         return _json(answer)
+
+    async def _call(self, request: web.Request) -> web.Response:
+        return _json(await self._domain(request).call(json_fields.read_object(await request.read())))
+
+    async def _invite(self, request: web.Request) -> web.Response:
+        return _json(await self._wallet(request).broker.invite(json_fields.read_object(await request.read())))
+
+    async def _visit(self, request: web.Request) -> web.Response:
+        return _json(self._wallet(request).visit(json_fields.read_object(await request.read())))
 
     async def _behave(self, request: web.Request) -> web.Response:
         return _json(self._wallet(request).behave(json_fields.read_object(await request.read())))

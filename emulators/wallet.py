@@ -1,6 +1,7 @@
 """A sample Wallet: opens pop-ups when told and plays the person before the camera as a test has set it.
 
 `OpenPopup@Wallet` has the Body {Wallet, Popup, Url, Expires, Requester, Purpose?}, `ClosePopup@Wallet` {Wallet, Popup}.
+The wallet is the broker of its persons too (`emulators.broker`): a prompt's content is a pop-up like another.
 """
 
 from __future__ import annotations
@@ -8,22 +9,28 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from emulators import json_fields
+from emulators.answers import Answers
+from emulators.broker import PROMPT_SUBJECT, PromptError
 from emulators.json_fields import FieldError, JsonObject
 from emulators.mailbox import Mailbox
 from emulators.pictures import MOST_FACES
 from emulators.scan_page import Browser, PageError
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from emulators.broker import Broker, Chat
     from emulators.envelopes import Envelope
     from emulators.keys_over_dns import Resolver
 
 OPEN_SUBJECT = "OpenPopup@Wallet"
 CLOSE_SUBJECT = "ClosePopup@Wallet"
+ANSWER_SUBJECT = "LocatorVerified@Domain"
 MOST_POPUPS = 20_000
 MOST_BEHAVIOURS = 100_000
 
@@ -71,8 +78,12 @@ class Popup:
 class Wallet:
     """One wallet provider's domain and all persons who use it."""
 
-    def __init__(self, name: str, resolver: Resolver, aws_url: str, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, name: str, resolver: Resolver, aws_url: str, session: aiohttp.ClientSession, broker: Broker
+    ) -> None:
         self.name = name
+        self.broker = broker
+        self.answers = Answers()
         self.mailbox = Mailbox(name, resolver, self._take)
         self._camera_url = f"{aws_url.rstrip('/')}/_emulator/camera"
         self._session = session
@@ -116,6 +127,47 @@ class Wallet:
             popup = self._popups.get(_popup_key(envelope.body))
             if popup is not None and popup.sender == envelope.sender:
                 popup.closed_at = received_at
+        elif envelope.subject == PROMPT_SUBJECT:
+            chat = self.broker.chat_of(envelope)
+            prompt = _string(envelope.body, "Prompt")
+            if chat is not None and prompt is not None:
+                self._run(self._prompted(chat, prompt, envelope, received_at))
+        elif envelope.subject == ANSWER_SUBJECT and (question := _string(envelope.body, "Request")):
+            self.answers.take(question, {"received_at": received_at, "from": envelope.sender, "body": envelope.body})
+
+    def visit(self, fields: JsonObject) -> JsonObject:
+        """Let the person with a wallet open an address that a web view shows; see `emulators.peers`."""
+        url, wallet = json_fields.text(fields, "url"), json_fields.text(fields, "wallet")
+        popup = self._note(Popup(url, wallet, url, None, None, None, "", time.time()))
+        self._run(self._show_up(popup, url, self._behaviours.get(wallet, Behaviour())))
+        return {}
+
+    async def _prompted(self, chat: Chat, prompt: str, envelope: Envelope, received_at: float) -> None:
+        """Fetch the prompt's content once, let the person do what it asks, and say that it is done."""
+        expires = _string(envelope.body, "Expires")
+        popup = self._note(Popup(prompt, chat.wallet, None, None, None, expires, envelope.sender, received_at))
+        try:
+            content = await self.broker.fetch(chat, prompt)
+            popup.url, popup.purpose = _string(content, "URL"), _string(content, "Text")
+            behaviour = self._behaviours.get(chat.wallet)
+            if popup.url is None:
+                popup.problem = "the prompt has no URL"
+            elif behaviour is not None and behaviour.shows_up:
+                await self._show_up(popup, popup.url, behaviour)
+                await self.broker.reply(chat, prompt, "OK")
+        except PromptError as error:
+            popup.problem = str(error)
+
+    def _note(self, popup: Popup) -> Popup:
+        self._popups[popup.wallet, popup.popup] = popup
+        while len(self._popups) > MOST_POPUPS:
+            del self._popups[next(iter(self._popups))]
+        return popup
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _open(self, envelope: Envelope, received_at: float) -> None:
         wallet, popup_id = key = _popup_key(envelope.body)
@@ -132,9 +184,7 @@ class Wallet:
         if key in self._popups:
             self._popups[key].problem = "opened twice"
             return
-        self._popups[key] = popup
-        while len(self._popups) > MOST_POPUPS:
-            del self._popups[next(iter(self._popups))]
+        self._note(popup)
         if missing := [
             name for name in ("Wallet", "Popup", "Url", "Expires", "Requester") if not _string(envelope.body, name)
         ]:
@@ -143,9 +193,7 @@ class Wallet:
         behaviour = self._behaviours.get(wallet)
         if behaviour is None or not behaviour.shows_up or popup.url is None:
             return
-        task = asyncio.get_running_loop().create_task(self._show_up(popup, popup.url, behaviour))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._run(self._show_up(popup, popup.url, behaviour))
 
     async def _show_up(self, popup: Popup, url: str, behaviour: Behaviour) -> None:
         try:

@@ -26,6 +26,7 @@ VerificationId = Annotated[
 ]
 PersonId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._~-]{1,200}$")]
 Purpose = Annotated[str, StringConstraints(max_length=200)]
+Uuid = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
 Subject = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}@[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
 
@@ -102,6 +103,18 @@ class Context(BaseModel):
     longitude: float | None = Field(default=None, ge=-180, le=180, description="The same.")
 
 
+class Chat(BaseModel):
+    """A person's chat at a broker, in which a prompt reaches the wallet (protocol §7)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    chat: Uuid = Field(description="The chat's id at the broker.")
+    broker: DomainName = Field(description="The broker that invited us into it, and that prompts are sent to.")
+    public_key: str = Field(
+        max_length=2000, description="What the wallet's messages in this chat verify with, written as a DKIM record."
+    )
+
+
 class VerificationRequested(_OfVerification):
     """Somebody wants to know whether the owner of a locator is in front of a camera."""
 
@@ -115,6 +128,13 @@ class VerificationRequested(_OfVerification):
     purpose: Purpose | None = Field(default=None, description="Shown to the person, as plain text.")
     deadline_seconds: float | None = Field(
         default=None, gt=0, le=3600, description="How long the person may take; the service's own default when absent."
+    )
+    chat: Chat | None = Field(
+        default=None, description="Where the person is prompted; the wallet's pop-up is opened when absent."
+    )
+    hook: Uuid | None = Field(
+        default=None,
+        description="The hook of a hosted function's call: whoever asked gets the page's address and shows it.",
     )
 
 

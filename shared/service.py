@@ -150,9 +150,9 @@ class Service:
         self._after_stop: list[Callable[[], Awaitable[None]]] = []
         self._beside: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
-        self._listen: Callable[[], Listener] | None = None
         self._written: list[str] = []
-        self._public: Listener | None = None
+        self._listen: list[Callable[[], Listener]] = []
+        self._servers: list[Listener] = []
         self._ops: HttpServer | None = None
         self._watching: asyncio.Task[None] | None = None
         self._ready = False
@@ -199,14 +199,14 @@ class Service:
             )
 
     def serve(self, application: Any, host: str, port: int, *, variable: str) -> None:
-        """Add the public HTTP server, for an ASGI application."""
+        """Add an HTTP server, for an ASGI application."""
         self.listen(
             partial(HttpServer, application, host, port, variable=variable, drain_seconds=self.settings.drain_seconds)
         )
 
     def listen(self, listener: Callable[[], Listener]) -> None:
-        """Add a public server of the service's own, made when the service starts."""
-        self._listen = listener
+        """Add a server of the service's own, made when the service starts."""
+        self._listen.append(listener)
 
     def before_start(self, work: Callable[[], Awaitable[Any]]) -> None:
         """Add what must have worked before the first record is read; tried again while a part is unavailable."""
@@ -251,7 +251,7 @@ class Service:
             self._operate, settings.ops_host, settings.ops_port, variable="FACESCAN_OPS_PORT", drain_seconds=1
         )
         # Bound before anything else, so that a taken port is the first thing said; answered when all is ready.
-        self._public = self._listen() if self._listen is not None else None
+        self._servers = [make() for make in self._listen]
         await self._ops.start()
         try:
             await self.app.run()
@@ -290,16 +290,14 @@ class Service:
             reader.start(partial(getattr, subscriber, "consumer"))
         self._watching = asyncio.create_task(self._watch(), name="watch")
         self._tasks = [asyncio.create_task(work(), name=work.__qualname__) for work in self._beside]
-        if self._public is not None:
-            await self._public.start()
+        await asyncio.gather(*(server.start() for server in self._servers))
         self._ready = True
         asyncio.get_running_loop().call_later(_SETTLE_AFTER_SECONDS, _settle_memory)
-        log.info("started", extra={"version": VERSION, "http": self._public and self._public.address})
+        log.info("started", extra={"version": VERSION, "http": [server.address for server in self._servers]})
 
     async def _stopping(self) -> None:
         self._stopping_now = True
-        if self._public is not None:
-            await self._public.stop()
+        await asyncio.gather(*(server.stop() for server in self._servers))
         if self._watching is not None:
             self._watching.cancel()
         for task in self._tasks:

@@ -10,8 +10,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from shared.events import derived_id
+
 # How long records stay after the verification's time is over, so that a late repeat still finds what was decided.
 FORGET_AFTER_SECONDS: Final = 3 * 24 * 3600
+
+
+class Way(StrEnum):
+    """How the person is led to the scan page: what whoever asked speaks decides it (ADR 19)."""
+
+    POPUP = "popup"
+    CHAT = "chat"
+    HOSTED = "hosted"
 
 
 class State(StrEnum):
@@ -62,6 +72,10 @@ class Verification:
     photo_sha256: str = ""
     enrolled_at: int = 0
     traceparent: str = ""
+    # The chat at the wallet's broker and its key (a DKIM record), or the hook of a hosted function's call.
+    chat: str = ""
+    chat_key: str = ""
+    hook: str = ""
     # What moves.
     browser: str = ""  # fingerprint of the one browser that the page is shown to; empty until it came
     context: str = ""  # where and on what that browser opened it: an events.Context as JSON
@@ -76,6 +90,18 @@ class Verification:
     nonce: str = ""  # of the signed answer: made when it is decided
     decided_at: int = 0
     forget_at: int = 0
+    device: str = ""  # a keyed hash of the device, the same for everybody who uses it: failures are counted by it
+    fetched_by: str = ""  # the Correlation of the message that a chat's prompt was served to; empty until then
+
+    @property
+    def way(self) -> Way:
+        """How the person is led to the scan page."""
+        return Way.HOSTED if self.hook else Way.CHAT if self.chat else Way.POPUP
+
+    @property
+    def second_hook(self) -> str:
+        """The hook by which the caller of a hosted function waits for the result."""
+        return derived_id("second hook", self.verification_id)
 
     @property
     def known(self) -> bool:

@@ -20,17 +20,22 @@ _OWN_ATTRIBUTES: Final = frozenset(
     ("verification_id", "state", "browser", "attempt", "ended_attempt", "trouble", "outcome", "decided_at", "forget_at")
 )
 # What comes later, if at all: no attribute until then.
-_LATER: Final = frozenset(("context", "passes", "nonce", "turn_attempt", "turn_at"))
+_LATER: Final = frozenset(
+    ("context", "passes", "nonce", "turn_attempt", "turn_at", "device", "chat", "chat_key", "hook")
+)
+# What a condition looks at in the verifications of chats alone.
+_OF_CHATS: Final = frozenset(("fetched_by",))
 _NONCE_BYTES: Final = 16
 
 
 def _item(record: Verification | Attempt) -> Item:
     own: dict[str, Value] = {}
     facts: dict[str, Value] = {}
-    for name in record.__dataclass_fields__:
+    in_chat = isinstance(record, Verification) and bool(record.chat)
+    for name in record.__dataclass_fields__.keys() - (set() if in_chat else _OF_CHATS):
         value = getattr(record, name)
         if value or name not in _LATER:
-            (own if name in _OWN_ATTRIBUTES else facts)[name] = value
+            (own if name in _OWN_ATTRIBUTES | _OF_CHATS else facts)[name] = value
     if record.person:
         own[PERSON] = record.person  # an index's key, which must not be empty
     return {**own, _FACTS: orjson.dumps(facts).decode()}
@@ -116,6 +121,21 @@ class Verifications:
         if context is not None:
             values["context"] = context.model_dump_json(exclude_none=True)
         return await self._move_or_get(verification_id, values, {"state": [State.PROMPTED], "browser": [""]})
+
+    async def fetch(
+        self, verification_id: str, correlation: str, context: Context | None = None, device: str = ""
+    ) -> Verification | None:
+        """Note that a chat's prompt is served to the message with this Correlation, if it is the first one.
+
+        ``context`` is what that message says of where and on what, ``device`` what the device is counted by. Return the
+        record, whoever it was served to; None: there is none.
+        """
+        values: dict[str, Value] = {"fetched_by": correlation}
+        if context is not None:
+            values["context"] = context.model_dump_json(exclude_none=True)
+        if device:
+            values["device"] = device
+        return await self._move_or_get(verification_id, values, {"fetched_by": [""]})
 
     async def capture(self, verification_id: str, browser: str) -> Verification | None:
         """Note the page's "done", said by this browser while its session runs.

@@ -1,13 +1,17 @@
 """The events of facescan that messages become; the endpoint map says which subjects do."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from services.inbox.chat_keys import chat_key_record
 from services.inbox.domain import Reason, RefusedError
 from shared.envelope import Envelope
-from shared.events import EventData, Locator, Purpose, Requester, VerificationRequested, derived_id
+from shared.events import Chat, EventData, Locator, Purpose, Requester, Uuid, VerificationRequested, derived_id
+
+INVITATION: Final = "Hello@Host"
+HOSTED_CALL: Final = "Handle@Hosted"
 
 
 class VerifyLocatorBody(BaseModel):
@@ -19,24 +23,85 @@ class VerifyLocatorBody(BaseModel):
     purpose: Purpose | None = Field(default=None, alias="Purpose")
 
 
-def verify_locator(envelope: Envelope) -> VerificationRequested:
-    """Return the event that asks for a verification. Raises RefusedError, naming the member of the Body."""
+class InvitationBody(BaseModel):
+    """The Body of ``Hello@Host``: a broker invites us into a person's chat with the person's biostamp (protocol §7)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    chat: Uuid = Field(alias="Chat")
+    public_key: Annotated[str, AfterValidator(chat_key_record)] = Field(alias="PublicKey", max_length=2000)
+    biostamp: Locator = Field(alias="Biostamp")
+    purpose: Purpose | None = Field(default=None, alias="Purpose")
+
+
+class _Citizen(BaseModel):
+    citizen: Locator = Field(alias="Citizen")
+
+
+class HostedCallBody(BaseModel):
+    """The Body of ``Handle@Hosted``; there is one function here, ``Liveness`` of one Citizen (protocol §7)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    hook: Uuid = Field(alias="Hook")
+    function: Literal["Liveness"] = Field(alias="Function")
+    arguments: list[_Citizen] = Field(alias="Arguments", min_length=1, max_length=1)
+
+
+B = TypeVar("B", bound=BaseModel)
+
+
+def _body(envelope: Envelope, model: type[B]) -> B:
     try:
-        body = VerifyLocatorBody.model_validate(envelope.body, strict=True)
+        return model.model_validate(envelope.body, strict=True)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise RefusedError(Reason.BODY, f"Body.{where}: {first['msg']}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise RefusedError(Reason.BODY, f"Body.{where}: {message}") from error
+
+
+def _requested(envelope: Envelope, locator: str, **more: Any) -> VerificationRequested:
     return VerificationRequested(
         # A copy of the message is the same verification.
         verification_id=derived_id("verification", envelope.sender, envelope.correlation),
-        locator=body.locator,
-        purpose=body.purpose,
+        locator=locator,
         requester=Requester(domain=envelope.sender, generation=envelope.generation, correlation=envelope.correlation),
+        **more,
     )
+
+
+def verify_locator(envelope: Envelope) -> VerificationRequested:
+    """Return the event that asks for a verification. Raises RefusedError, naming the member of the Body."""
+    body = _body(envelope, VerifyLocatorBody)
+    return _requested(envelope, body.locator, purpose=body.purpose)
+
+
+def invited(envelope: Envelope) -> VerificationRequested:
+    """Return the event that an invitation into a chat is; the inviting broker is who asks. Raises RefusedError."""
+    body = _body(envelope, InvitationBody)
+    chat = Chat(chat=body.chat, broker=envelope.sender, public_key=body.public_key)
+    return _requested(envelope, body.biostamp, purpose=body.purpose, chat=chat)
+
+
+def hosted_call(envelope: Envelope) -> VerificationRequested:
+    """Return the event that the call of a hosted function is. Raises RefusedError."""
+    body = _body(envelope, HostedCallBody)
+    return _requested(envelope, body.arguments[0].citizen, hook=body.hook)
+
+
+_BY_SUBJECT: Final[Mapping[str, Callable[[Envelope], VerificationRequested]]] = {
+    INVITATION: invited,
+    HOSTED_CALL: hosted_call,
+}
+
+
+def requested(envelope: Envelope) -> VerificationRequested:
+    """Return the event that asks for a verification, in whichever of the ways that there are. Raises RefusedError."""
+    return _BY_SUBJECT.get(envelope.subject, verify_locator)(envelope)
 
 
 # By the type of the event. An endpoint of kind topic names one of these.
 TRANSLATIONS: Final[Mapping[str, Callable[[Envelope], EventData]]] = {
-    VerificationRequested.type: verify_locator,
+    VerificationRequested.type: requested,
 }

@@ -1,15 +1,19 @@
 """The session service's composition root."""
 
 import logging
+from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute
 
 from services.session.admission import Admission
 from services.session.attempts import Attempts
+from services.session.host_http import host_application
 from services.session.page_api import PageApi
 from services.session.page_files import PageFiles, Program, check_model, find_program
 from services.session.page_headers import program_headers
 from services.session.prompting import Prompting
+from services.session.prompts import prompts
 from services.session.scan_page import ScanPage
 from services.session.settings import SessionSettings
 from services.session.tokens import Tokens
@@ -17,7 +21,14 @@ from services.session.turns import Turns
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
 from shared.errors import ConfigurationError
-from shared.events import CaptureCompleted, DeadlinePassed, PostRequested, SessionCreated, VerificationRequested
+from shared.events import (
+    CaptureCompleted,
+    DeadlinePassed,
+    PostRequested,
+    SessionCreated,
+    VerificationOpened,
+    VerificationRequested,
+)
 from shared.liveness_providers import Providers, providers_from
 from shared.liveness_settings import REKOGNITION
 from shared.people import People
@@ -25,6 +36,9 @@ from shared.service import Service
 from shared.settings import Environment
 from shared.tables import ATTEMPTS, LOCATORS, PERSONS, TURNS, VERIFICATIONS
 from shared.verifications import Verifications
+
+if TYPE_CHECKING:
+    from services.session.host import Host
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +60,9 @@ def build(settings: SessionSettings) -> Service:
         verifications=verifications,
         publisher=service.publisher,
         tokens=tokens,
-        domain=settings.domain,
+        prompts=prompts(settings.popup_subject, settings.domain),
         public_url=settings.session_public_url,
         verification_seconds=settings.verification_seconds,
-        popup_subject=settings.popup_subject,
         clock=now_utc,
     )
     providers = providers_from(
@@ -79,6 +92,9 @@ def build(settings: SessionSettings) -> Service:
         more_routes=routes,
     )
     service.serve(page.application(), settings.session_host, settings.session_port, variable="FACESCAN_SESSION_PORT")
+    if settings.chat_port is not None:
+        application = host_application(partial(_host, settings, verifications, attempts, tokens))
+        service.serve(application, settings.chat_host, settings.chat_port, variable="FACESCAN_CHAT_PORT")
     service.read(
         Consuming(
             topic=VerificationRequested.topic,
@@ -91,8 +107,24 @@ def build(settings: SessionSettings) -> Service:
         VerificationRequested,
         "Opens the pop-up and sets the deadline.",
     )
-    service.writes(PostRequested, SessionCreated, CaptureCompleted, DeadlinePassed)
+    service.writes(PostRequested, VerificationOpened, SessionCreated, CaptureCompleted, DeadlinePassed)
     return service
+
+
+def _host(settings: SessionSettings, verifications: Verifications, attempts: Attempts, tokens: Tokens) -> "Host":
+    # Here, because of the cryptography that it loads: an idle service has little room (ADR 7).
+    from services.session.context import Fingerprints  # noqa: PLC0415
+    from services.session.host import Host  # noqa: PLC0415
+
+    return Host(
+        verifications=verifications,
+        attempts=attempts,
+        tokens=tokens,
+        fingerprints=Fingerprints(settings.scan_token_secret.get_secret_value()),
+        domain=settings.domain,
+        public_url=settings.session_public_url,
+        clock=now_utc,
+    )
 
 
 def _program(

@@ -13,7 +13,7 @@ from services.session.turns import Turns
 from shared.broker import Publisher
 from shared.delays import publish_at
 from shared.errors import FacescanError, UnavailableError
-from shared.events import CaptureCompleted, DeadlinePassed, SessionCreated
+from shared.events import CaptureCompleted, Context, DeadlinePassed, SessionCreated, VerificationOpened
 from shared.liveness import ProviderTroubleError, SessionOrder
 from shared.liveness_providers import Providers
 from shared.stores import ConditionFailedError
@@ -60,6 +60,11 @@ class Attempts:
         self._turns = turns
         self._attempt_seconds = attempt_seconds
         self._clock = clock
+
+    async def opened(self, verification: Verification) -> None:
+        """Tell the policy where and on what the page was opened; a repeat tells it again with the same id."""
+        context = Context.model_validate_json(verification.context)
+        await self._publisher.publish(VerificationOpened(verification_id=verification.verification_id, context=context))
 
     async def begin(self, verification: Verification, wish: Wish = PLAIN) -> Attempt:
         """Return the running attempt, or a new one with a session of its own.

@@ -104,7 +104,10 @@ class ScanPage:
     # Each is one call of the store, so that each step of the page is.
 
     async def _opened(self, identifier: str, key: BrowserKey) -> Verification | None:
-        return await self._verifications.open(identifier, key.fingerprint)
+        verification = await self._verifications.open(identifier, key.fingerprint)
+        if verification is not None and verification.context and verification.browser == key.fingerprint:
+            await self._attempts.opened(verification)
+        return verification
 
     async def _found(self, identifier: str, _key: BrowserKey) -> Verification | None:
         return await self._verifications.get(identifier)

@@ -52,6 +52,12 @@ class SessionSettings(LivenessSettings):
         description="How long one attempt may take; the provider forgets everything after 180 s.",
     )
     most_attempts: int = Field(default=3, ge=1, le=20, description="How many sessions one verification may use.")
+    chat_host: str = Field(default="127.0.0.1", description="Where the inbox reaches the session service.")
+    chat_port: Port | None = Field(
+        default=None,
+        description="The port there: POST /prompted for Prompted@Host and /replied for Reply@Host. Set it, and name it "
+        "in the endpoint map, where brokers invite this Identity into chats (docs/chats.md).",
+    )
     popup_subject: str = Field(default="OpenPopup@Wallet", description="The message that opens the pop-up.")
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import Counter
 
@@ -11,7 +11,7 @@ from services.verdict.auditing import Auditing
 from shared.broker import Publisher
 from shared.events import Outcome, PostRequested, VerdictReached, derived_id, utc_text
 from shared.generation import Generation
-from shared.verification import Attempt, State, Verification
+from shared.verification import Attempt, State, Verification, Way
 from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 VERDICTS: Final = Counter("facescan_verdicts_total", "Verifications announced, by outcome.", ["outcome"])
 for _outcome in Outcome:
     VERDICTS.labels(_outcome.value)
+# Ends the wait of the script that called the hosted function (protocol §7).
+HOSTED_ANSWER: Final = "Handled@Talker"
 
 
 class Announcing:
@@ -72,24 +74,30 @@ class Announcing:
         if not verification.requester:
             return None
         expires = datetime.fromtimestamp(verification.decided_at + self._answer_seconds, UTC)
+        result = verification.outcome.upper()
+        hosted = verification.way is Way.HOSTED
+        body: dict[str, Any] = {
+            "Request": verification.correlation,
+            "Locator": verification.locator,
+            "Result": result,
+            "Nonce": verification.nonce,
+            "Expires": utc_text(expires),
+        }
+        if hosted:
+            # The second hook is one verdict's own already, and a script takes it once (protocol §7).
+            body = {"Hook": verification.second_hook, "Response": result}
         return PostRequested(
             to=verification.requester,
-            subject=self._answer_subject,
-            body={
-                "Request": verification.correlation,
-                "Locator": verification.locator,
-                "Result": verification.outcome.upper(),
-                "Nonce": verification.nonce,
-                "Expires": utc_text(expires),
-            },
+            subject=HOSTED_ANSWER if hosted else self._answer_subject,
+            body=body,
             generation=Generation(verification.generation),
             correlation=derived_id("answer", verification.verification_id),
             order_key=verification.verification_id,
         )
 
     def _close(self, verification: Verification) -> PostRequested | None:
-        if not verification.wallet_domain:
-            return None
+        if not verification.wallet_domain or verification.way is not Way.POPUP:
+            return None  # what shows the page in a chat, or for a hosted function, closes it when the answer comes
         return PostRequested(
             to=verification.wallet_domain,
             subject=self._close_subject,

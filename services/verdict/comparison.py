@@ -45,7 +45,8 @@ class RekognitionFaces:
         return match if alone else Match.NO_FACE
 
     async def _match(self, picture: bytes, attempt: Attempt, least_similarity_percent: float) -> Match:
-        photo = await self._photos.read(attempt.person, attempt.photo)
+        # Of nobody there is no photo; the answer must not come sooner for that: the picture is compared with itself.
+        photo = await self._photos.read(attempt.person, attempt.photo) if attempt.person else picture
         try:
             answer = await self._aws.call(
                 "rekognition.CompareFaces",

@@ -14,12 +14,14 @@ import orjson
 from shared.errors import UnavailableError
 from shared.liveness import Finding, Result
 from shared.person_keys import PersonKeys
-from shared.sealing import Kind, SealBrokenError
+from shared.sealing import DataKey, Kind, SealBrokenError
 from shared.stores import Aws, ServiceError, read_object
 from shared.tables import EVIDENCE_PREFIX
 from shared.verification import Attempt
 
 _ABSENT: Final = {"NoSuchKey", "404", "NotFound"}
+# Enrolment takes no such person.
+_NOBODY: Final = "(nobody)"
 _KEPT_BEFORE: Final = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 
 
@@ -45,14 +47,18 @@ class EvidenceStore:
 
     async def prepare(self, attempt: Attempt) -> None:
         """Have the person's data key at hand, while the provider is asked. Raises UnavailableError."""
-        await self._keys.get(attempt.person)
+        await self._key_of(attempt)
+
+    async def _key_of(self, attempt: Attempt) -> DataKey:
+        # Nobody's locator has a page, too, where a hosted function asked for it.
+        return await (self._keys.get(attempt.person) if attempt.person else self._keys.create(_NOBODY))
 
     async def save(self, attempt: Attempt, result: Result) -> Picture:
         """Keep a finished result, once however often it is fetched: one version, which one removal removes.
 
         Raises UnavailableError.
         """
-        key = await self._keys.get(attempt.person)
+        key = await self._key_of(attempt)
         try:
             answer = await self._aws.call(
                 "s3.PutObject",
@@ -88,7 +94,7 @@ class EvidenceStore:
         place = await self.place(attempt)
         if place is None:
             return None
-        key = await self._keys.get(attempt.person)
+        key = await self._key_of(attempt)
         try:
             sealed = await self._aws.call(
                 "s3.GetObject",

@@ -165,6 +165,8 @@ class Verdicts:
         self, verification: Verification, attempt: Attempt, match: Match, asked: Asked | None = None
     ) -> None:
         """Do what the policy concludes; asked again when another verification of the person decides meanwhile."""
+        if match is Match.SAME and not attempt.person:
+            match = Match.OTHER  # a hosted function is answered for nobody's locator, too, and never with yes (ADR 19)
         for _ in range(_LOOKS_AT_HISTORY):
             asked = asked or await self._proofs.asked(verification, self._clock())
             match conclude(match, asked.proof, verification.passes):

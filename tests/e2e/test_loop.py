@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import aiohttp
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from bench.load import MIXED, SUCCESS, Load, Role
+from bench.load import MIXED, SUCCESS, WRONG_PERSON, Load, Role
 from cli.peers import SHOP, WALLET, Peers
 from shared.cloudevents import parse_record
 from shared.events import VerdictReached, VerificationRequested
@@ -167,3 +168,90 @@ async def _expired_locator(running: Running) -> str:
     people = People(Tables(running.demo.aws, running.demo.stores))
     await people.issue(locator, "somebody", datetime.now(UTC) - timedelta(seconds=1))
     return locator
+
+
+# -- the newer generation: a broker's chat and a hosted function
+
+CONTEXT = {"Device": "the device's own name", "Country": "PT", "Location": {"Latitude": 38.7223, "Longitude": -9.1393}}
+
+
+async def invited(running: Running, load: Load, role: Role, **more: Any) -> dict[str, Any]:
+    """Let the wallet's broker invite this Identity into a chat with somebody."""
+    locator = load.locator(role)
+    order = {"inbox": running.demo.inbox, "to": running.demo.domain, "biostamp": locator, "wallet": load.wallet(role)}
+    return await post(running, f"{WALLET}/invite", order | more)
+
+
+async def post(running: Running, path: str, order: dict[str, Any]) -> dict[str, Any]:
+    async with aiohttp.ClientSession() as http, http.post(f"{running.demo.peers}/{path}", json=order) as answer:
+        assert answer.status == 200, await answer.text()
+        found: dict[str, Any] = await answer.json()
+        return found
+
+
+async def awaited(running: Running, path: str, seconds: float = 30) -> dict[str, Any]:
+    url = f"{running.demo.peers}/{path}?wait_seconds={seconds}"
+    async with aiohttp.ClientSession() as http, http.get(url) as answer:
+        assert answer.status == 200, await answer.text()
+        found: dict[str, Any] = await answer.json()
+        return found
+
+
+def test_a_broker_s_invitation_prompts_the_wallet_in_its_chat_and_is_answered(running: Running) -> None:
+    """Prompt@Broker shows neither address nor asker; Prompted@Host is served once; each gets the right answer."""
+
+    async def work(load: Load, peers: Peers) -> None:
+        await load.enrol((SUCCESS, WRONG_PERSON), persons_each=1)
+        for role in (SUCCESS, WRONG_PERSON):
+            asked = await invited(running, load, role, purpose="to open an account", context=CONTEXT)
+            assert asked["status"] == 200
+            answer = await awaited(running, f"{WALLET}/answer/{asked['correlation']}")
+            assert answer["body"]["Result"] == role.expected
+            (prompt,) = [
+                received["message"]["Body"]
+                for received in await peers.messages(WALLET)
+                if received["verified"] and received["message"]["Body"].get("Chat") == asked["chat"]
+            ]
+            assert set(prompt) == {"Prompt", "Chat", "Expires", "Format", "Emoji"}
+            (popup,) = [one for one in await peers.popups(WALLET) if one["popup"] == prompt["Prompt"]]
+            assert popup["problem"] is None
+            assert popup["purpose"] == f"{WALLET} asks whether it is you: to open an account"
+
+    running.drive(work)
+
+
+def test_a_hosted_function_gets_the_page_and_then_the_result_by_its_second_hook(running: Running) -> None:
+    async def work(load: Load, _peers: Peers) -> None:
+        await load.enrol((SUCCESS, WRONG_PERSON), persons_each=1)
+        for role in (SUCCESS, WRONG_PERSON):
+            assert await _called(running, load.locator(role), load.wallet(role)) == role.expected
+
+    running.drive(work)
+
+
+def test_a_hosted_function_is_answered_for_nobody_s_locator_as_for_a_wrong_person(running: Running) -> None:
+    """The page, the session and the answer are the same, and not much sooner or later."""
+
+    async def work(load: Load, _peers: Peers) -> None:
+        await load.enrol((SUCCESS, WRONG_PERSON), persons_each=1)
+        began = time.monotonic()
+        assert await _called(running, load.locator(WRONG_PERSON), load.wallet(WRONG_PERSON)) == "FAILURE"
+        known = time.monotonic() - began
+        began = time.monotonic()
+        assert await _called(running, f"nobody-has-{uuid4()}", load.wallet(SUCCESS)) == "FAILURE"
+        unknown = time.monotonic() - began
+        assert abs(unknown - known) < VERIFICATION_SECONDS / 2, (known, unknown)
+
+    running.drive(work)
+
+
+async def _called(running: Running, locator: str, wallet: str) -> str:
+    order = {"inbox": running.demo.inbox, "to": running.demo.domain, "citizen": locator}
+    called = await post(running, f"{SHOP}/call", order)
+    assert called["answer"]["status"] == 200, called
+    first = (await awaited(running, f"{SHOP}/handled/{called['hook']}"))["body"]["Response"]
+    assert set(first) == {"URL", "Hook"}
+    await post(running, f"{WALLET}/visit", {"url": first["URL"], "wallet": wallet})
+    result = (await awaited(running, f"{SHOP}/handled/{first['Hook']}"))["body"]
+    assert set(result) == {"Hook", "Response"}
+    return str(result["Response"])

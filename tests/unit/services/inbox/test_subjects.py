@@ -1,15 +1,16 @@
-"""What VerifyLocator@Identity becomes, and which member of a bad Body is named."""
+"""What the messages that ask for a verification become, and which member of a bad Body is named."""
 
+import base64
 from typing import Any
 
 import pytest
 
 from emulators.envelopes import Generation
 from services.inbox.domain import Reason, RefusedError
-from services.inbox.subjects import TRANSLATIONS, verify_locator
+from services.inbox.subjects import TRANSLATIONS, requested, verify_locator
 from shared.envelope import parse
-from shared.events import VerificationRequested
-from tests.unit.services.inbox.messages import SENDER, as_bytes, message
+from shared.events import Chat, VerificationRequested
+from tests.unit.services.inbox.messages import RECORD, SENDER, as_bytes, message
 
 
 def become(body: dict[str, Any], **options: Any) -> VerificationRequested:
@@ -77,4 +78,53 @@ def test_a_refusal_does_not_repeat_what_the_sender_wrote() -> None:
 
 
 def test_the_events_that_messages_become_are_listed_in_one_place() -> None:
-    assert dict(TRANSLATIONS) == {VerificationRequested.type: verify_locator}
+    assert dict(TRANSLATIONS) == {VerificationRequested.type: requested}
+
+
+CHAT = "0190a1b2-0000-7000-8000-000000000001"
+
+
+def invitation(**change: Any) -> VerificationRequested:
+    body = {"Chat": CHAT, "PublicKey": RECORD, "Biostamp": "loc-1", "Purpose": "to buy"} | change
+    return requested(parse(as_bytes(message(body, generation=Generation.POLLYWEB, Subject="Hello@Host"))))
+
+
+def test_a_broker_s_invitation_asks_for_the_owner_of_the_biostamp_in_its_chat() -> None:
+    event = invitation(Chat=CHAT.upper())
+    assert event.chat == Chat(chat=CHAT, broker=SENDER, public_key=RECORD)
+    assert (event.locator, event.purpose, event.hook) == ("loc-1", "to buy", None)
+
+
+def test_a_chat_s_key_may_be_written_as_brokers_do() -> None:
+    raw = base64.b64decode(RECORD.rpartition("p=")[2])
+    der = bytes.fromhex("302a300506032b6570032100") + raw
+    pem = f"-----BEGIN PUBLIC KEY-----\n{base64.b64encode(der).decode()}\n-----END PUBLIC KEY-----\n"
+    for written in (base64.b64encode(raw).decode(), base64.b64encode(der).decode(), pem, RECORD):
+        event = invitation(PublicKey=written)
+        assert event.chat is not None
+        assert event.chat.public_key == RECORD
+
+
+def test_the_call_of_a_hosted_function_asks_for_its_citizen_and_keeps_the_hook() -> None:
+    body = {"Hook": CHAT, "Function": "Liveness", "Arguments": [{"Citizen": "loc-1"}]}
+    event = requested(parse(as_bytes(message(body, generation=Generation.POLLYWEB, Subject="Handle@Hosted"))))
+    assert (event.locator, event.hook, event.chat) == ("loc-1", CHAT, None)
+
+
+@pytest.mark.parametrize(
+    ("subject", "body", "member"),
+    [
+        ("Hello@Host", {"Chat": "x", "PublicKey": RECORD, "Biostamp": "loc-1"}, "Body.Chat"),
+        ("Hello@Host", {"Chat": CHAT, "PublicKey": "x", "Biostamp": "loc-1"}, "Body.PublicKey"),
+        ("Hello@Host", {"Chat": CHAT, "PublicKey": "v=DKIM1;k=ed25519;p=", "Biostamp": "loc-1"}, "Body.PublicKey"),
+        ("Hello@Host", {"Chat": CHAT, "PublicKey": RECORD}, "Body.Biostamp"),
+        ("Handle@Hosted", {"Hook": CHAT, "Function": "Other", "Arguments": [{"Citizen": "a"}]}, "Body.Function"),
+        ("Handle@Hosted", {"Hook": CHAT, "Function": "Liveness", "Arguments": []}, "Body.Arguments"),
+        ("Handle@Hosted", {"Function": "Liveness", "Arguments": [{"Citizen": "a"}]}, "Body.Hook"),
+    ],
+)
+def test_a_wrong_invitation_or_call_is_told_which_member(subject: str, body: dict[str, Any], member: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        requested(parse(as_bytes(message(body, generation=Generation.POLLYWEB, Subject=subject))))
+    assert caught.value.detail.startswith(f"{member}: ")
+    assert "\n" not in caught.value.detail

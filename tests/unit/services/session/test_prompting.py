@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.session.prompting import Prompting
+from services.session.prompts import prompts
 from services.session.tokens import Tokens
 from shared.errors import UnavailableError
 from shared.events import DeadlinePassed, Outcome, PostRequested, Requester, VerificationRequested
@@ -34,10 +35,9 @@ def prompting(emulated: Emulated, publisher: RecordingPublisher, verifications: 
         verifications=verifications,
         publisher=publisher,
         tokens=TOKENS,
-        domain="identity.example",
+        prompts=prompts("OpenPopup@Wallet", "identity.example"),
         public_url="https://scan.identity.example",
         verification_seconds=600.0,
-        popup_subject="OpenPopup@Wallet",
         clock=lambda: datetime.now(UTC),
     )
 
