@@ -128,7 +128,7 @@ def _unbound_configuration(
 def knot(folder: Path, configuration: str, *, zone: str) -> Iterator[Daemon]:
     """Run knotd with ``configuration`` below a server section of ours, once it answers for ``zone``."""
     where = program("knotd", "knot")
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "databases").mkdir(parents=True)
 
     def command(port: int, _tls_port: int) -> list[str]:
         (folder / "knot.conf").write_text(_KNOT.format(folder=folder, port=port) + configuration)
