@@ -17,6 +17,7 @@ from services.session.context import Fingerprints
 from services.session.host import Host, NoPromptError
 from services.session.host_http import host_application
 from services.session.tokens import Tokens
+from services.session.turns import Turns
 from shared.events import CaptureCompleted, Context, DeadlinePassed, Outcome, VerificationOpened, utc_text
 from shared.liveness_providers import only
 from shared.liveness_rekognition import RekognitionProvider
@@ -56,6 +57,7 @@ class Scene:
         self.ahead = timedelta()
         self.attempts = Attempts(
             verifications=self.verifications, publisher=publisher, providers=only(RekognitionProvider(emulated.aws)),
+            turns=Turns(tables=emulated.tables, verifications=self.verifications, clock=self.now),
             attempt_seconds=165.0, clock=self.now,
         )  # fmt: skip
         self.host = Host(
