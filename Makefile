@@ -10,7 +10,7 @@ TESTS_SIDE_BY_SIDE ?= 3
 FRONT  := services/session/frontend
 PAGE   := services/session/static/.vite/manifest.json
 
-.PHONY: setup demo demo-browser page page-where-node-is test check bench bench-inbox fuzz lock docs-reference clean
+.PHONY: setup demo demo-browser page page-where-node-is test check bench bench-inbox bench-post fuzz lock docs-reference clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -61,6 +61,9 @@ bench: setup ## own time of a verification, embedded and on real parts
 
 bench-inbox: setup ## the front door's CPU a message beside the least that a server can do
 	@$(BIN)/python -m bench.inbox
+
+bench-post: setup ## Async Post's CPU a message beside the least that a sender can do, and its latency
+	@$(BIN)/python -m bench.post
 
 fuzz: setup ## throw broken requests at the front door: MINUTES=10, or COUNT=200000
 	@$(BIN)/python -m bench.fuzz $(if $(COUNT),--count $(COUNT),--minutes $(or $(MINUTES),1))

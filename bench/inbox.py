@@ -45,7 +45,7 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 class Server:
     """A process under measurement."""
 
-    def __init__(self, process: subprocess.Popen[str], address: str) -> None:
+    def __init__(self, process: subprocess.Popen[Any], address: str) -> None:
         self._pid = process.pid
         self.address = address
 

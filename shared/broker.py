@@ -7,7 +7,7 @@ used instead. A part of the system that needs another client changes this file a
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -20,6 +20,7 @@ from aiokafka.errors import (
     ProducerFenced,
     UnknownProducerId,
 )
+from aiokafka.partitioner import DefaultPartitioner
 
 from shared import metrics
 from shared.cloudevents import CloudEvent
@@ -41,6 +42,8 @@ _FATAL: Final = (OutOfOrderSequenceNumber, UnknownProducerId, ProducerFenced, Il
 LOOK_MILLISECONDS: Final = 1000
 
 _PATIENT_MILLISECONDS: Final = 100
+# Of one partition in one request: many records that are sent at once travel together (the client's default is 16 KiB).
+_LARGEST_BATCH_BYTES: Final = 128 * 1024
 _FLUSH_SECONDS: Final = 5.0
 
 RecordHeader = tuple[str, bytes | None]
@@ -86,6 +89,8 @@ class Publisher:
             enable_idempotence=True,
             linger_ms=self._settings.kafka_linger_milliseconds,
             max_request_size=LARGEST_RECORD_BYTES + 100_000,
+            max_batch_size=_LARGEST_BATCH_BYTES,
+            partitioner=_partition_of,
             request_timeout_ms=20_000,
             retry_backoff_ms=100,
             **security_options(self._settings),
@@ -132,7 +137,7 @@ class Publisher:
         """Append records and wait for all of them; on an error some may have been appended: repeat them all."""
         if self._producer is None:
             raise UnavailableError("the producer is not connected")
-        waiting = []
+        waiting: list[asyncio.Future[Any]] = []
         topics: list[str] = []
         try:
             for topic, key, value, headers in records:
@@ -141,7 +146,9 @@ class Publisher:
                 waiting.append(await self._producer.send(topic, value, key=key_bytes, headers=list(headers)))
                 topics.append(topic)
             for acknowledged in waiting:
-                await acknowledged
+                if not acknowledged.done():
+                    await acknowledged
+                acknowledged.result()
         except MessageSizeTooLargeError as error:
             raise UnprocessableError("the record is too large for the broker") from error
         except KafkaError as error:
@@ -153,6 +160,21 @@ class Publisher:
             raise UnavailableError(f"Kafka did not acknowledge: {type(error).__name__}") from error
         for topic in topics:
             _counter(topic).inc()
+
+
+def _partition_of(key: bytes | None, every: Sequence[int], available: Sequence[int]) -> int:
+    """Return the partition of a key as all Kafka clients have it; any available one for a record without a key."""
+    if key is None:
+        partition: int = DefaultPartitioner()(key, list(every), list(available))
+        return partition
+    return _place(key, tuple(every))
+
+
+@lru_cache(maxsize=4096)
+def _place(key: bytes, every: tuple[int, ...]) -> int:
+    # The client's hash is in Python; keys come again, a receiving domain for each of its messages.
+    partition: int = DefaultPartitioner()(key, every, every)
+    return partition
 
 
 @cache

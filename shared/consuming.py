@@ -13,6 +13,7 @@ import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -28,7 +29,7 @@ from shared.delays import delay_record
 from shared.errors import RetryLaterError, UnavailableError, UnprocessableError
 from shared.events import EventData
 from shared.offsets import OffsetWindow
-from shared.telemetry import SpanKind, span
+from shared.telemetry import SpanKind, span, untraced
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,8 @@ def _first_problem(error: ValidationError) -> str:
     return f"{where}: {first['msg']}{more}"
 
 
-Handler = Callable[[Received[D]], Awaitable[None]]
+# May return a future: the record has been handled when that is done, and its lane goes on at once.
+Handler = Callable[[Received[D]], Awaitable[asyncio.Future[None] | None]]
 # Gives for each item None when it is handled, or the error that says how it ends.
 BatchHandler = Callable[[Sequence[Received[D]]], Awaitable[Sequence[Exception | None]]]
 
@@ -158,6 +160,10 @@ class Consuming(Generic[D]):
         self._waiting_for_part = 0
         self.listener = _Rebalances(self)
         self.assigned = False
+        # Looked up once: that costs more than to count.
+        self._gauge = metrics.IN_FLIGHT.labels(group)
+        self._count_handled = metrics.CONSUMED.labels(topic, "handled")
+        self._handling_seconds = metrics.HANDLING_SECONDS.labels(topic)
 
     # -- the framework's side ------------------------------------------------------------------------------------
 
@@ -262,7 +268,7 @@ class Consuming(Generic[D]):
             self._publisher.fatal.set()
 
     def _enqueue(self, item: _Item[D], handle: Handler[D]) -> None:
-        metrics.IN_FLIGHT.labels(self.group).inc()
+        self._gauge.inc()
         try:
             key = self._lane(item.received)
         except Exception:  # noqa: BLE001 - a record without a lane has one of its own
@@ -277,32 +283,53 @@ class Consuming(Generic[D]):
     async def _run_lane(self, key: Hashable, handle: Handler[D]) -> None:
         waiting = self._lanes[key]
         while waiting:
-            item = waiting[0]
+            item, rest = waiting[0], None
             try:
-                await self._run_one(item, handle)
+                rest = await self._run_one(item, handle)
             finally:
                 waiting.popleft()
-                self._slots.release()
-                self._open.pop(id(item), None)
-                metrics.IN_FLIGHT.labels(self.group).dec()
+                if rest is None:
+                    self._leave(item)
+                else:
+                    rest.add_done_callback(partial(self._handled_later, item))
         del self._lanes[key]
 
-    async def _run_one(self, item: _Item[D], handle: Handler[D]) -> None:
+    def _leave(self, item: _Item[D]) -> None:
+        self._slots.release()
+        self._open.pop(id(item), None)
+        self._gauge.dec()
+
+    def _handled_later(self, item: _Item[D], rest: asyncio.Future[None]) -> None:
+        self._leave(item)
+        if rest.cancelled():
+            return  # it is read again
+        error = rest.exception()
+        if error is None:
+            self._finish(item, "handled")
+        else:
+            log.critical("a record's end is not known", extra={"group": self.group, "error": type(error).__name__})
+            self._publisher.fatal.set()
+
+    async def _run_one(self, item: _Item[D], handle: Handler[D]) -> asyncio.Future[None] | None:
         received = item.received
 
-        async def attempt() -> Exception | None:
+        async def attempt() -> Exception | asyncio.Future[None] | None:
             try:
+                if untraced(received.event.traceparent):
+                    return await handle(received)
                 with _record_span(self.topic, self.group, received.event):
-                    await handle(received)
+                    return await handle(received)
             except UnavailableError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, the record must end somewhere
                 return error
-            return None
 
-        ended, error = await self._until_available(attempt)
+        ended, end = await self._until_available(attempt)
+        if isinstance(end, asyncio.Future):
+            return end
         if ended:
-            await self._settle(item, error)
+            await self._settle(item, end)
+        return None
 
     async def _run_batch(self, items: list[_Item[D]], handle_batch: BatchHandler[D]) -> None:
         async def attempt() -> Sequence[Exception | None]:
@@ -316,13 +343,13 @@ class Consuming(Generic[D]):
                 # One of them is to blame: each is tried by itself, so that it alone is sent away.
                 return [(await self._try_alone(item, handle_batch)) for item in items]
 
-        metrics.IN_FLIGHT.labels(self.group).inc(len(items))
+        self._gauge.inc(len(items))
         try:
             ended, errors = await self._until_available(attempt)
             if ended and errors is not None:
                 await asyncio.gather(*(self._settle(item, error) for item, error in zip(items, errors, strict=True)))
         finally:
-            metrics.IN_FLIGHT.labels(self.group).dec(len(items))
+            self._gauge.dec(len(items))
             for item in items:
                 self._open.pop(id(item), None)
 
@@ -368,9 +395,12 @@ class Consuming(Generic[D]):
                 ended, _ = await self._until_available(lambda: self._put_aside_read(received, error, Side.OURS))
             if not ended:
                 return
-        item.window.finish(received.record.offset)
-        metrics.CONSUMED.labels(self.topic, outcome).inc()
-        metrics.HANDLING_SECONDS.labels(self.topic).observe(time.monotonic() - item.taken_at)
+        self._finish(item, outcome)
+
+    def _finish(self, item: _Item[D], outcome: str) -> None:
+        item.window.finish(item.received.record.offset)
+        (self._count_handled if outcome == "handled" else metrics.CONSUMED.labels(self.topic, outcome)).inc()
+        self._handling_seconds.observe(time.monotonic() - item.taken_at)
 
     @staticmethod
     def _side(error: Exception, failures: int) -> Side | None:

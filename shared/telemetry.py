@@ -84,6 +84,11 @@ def _remote(traceparent: str | None) -> SpanContext | None:
     return context if context.is_valid else None
 
 
+def untraced(traceparent: str | None = None) -> bool:
+    """Whether a span with this parent would be neither exported nor passed on, so that it need not be made."""
+    return traceparent is None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
 @contextmanager
 def span(
     name: str,
@@ -97,7 +102,7 @@ def span(
 
     An exception marks the span as failed by the name of its type alone: its text may hold what a sender wrote.
     """
-    if parent is None and not links and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+    if not links and untraced(parent):
         # Nothing is exported and nothing is passed on: a verification has twenty such spans around its store calls.
         yield trace.INVALID_SPAN
         return
@@ -115,4 +120,13 @@ def span(
             raise
 
 
-__all__ = ["SpanKind", "current_traceparent", "flush_traces", "set_up_logs", "set_up_traces", "span", "tracer"]
+__all__ = [
+    "SpanKind",
+    "current_traceparent",
+    "flush_traces",
+    "set_up_logs",
+    "set_up_traces",
+    "span",
+    "tracer",
+    "untraced",
+]

@@ -101,6 +101,7 @@ def _send(service: Service, settings: AsyncPostSettings, delivery: HttpDelivery)
         clock=now_utc,
         chance=random.Random(),  # noqa: S311 - jitter, no secret
     )
+    service.after_stop(sender.close)
     service.read(
         Consuming(
             topic=PostSigned.topic,

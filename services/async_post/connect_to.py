@@ -1,9 +1,11 @@
 """Where a domain's inbox is: ``https://nlweb.<to>/inbox`` or ``https://pw.<to>/inbox``, or what development says."""
 
 import logging
+import os
 import ssl
+from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import orjson
 
@@ -13,6 +15,8 @@ from shared.generation import Generation
 from shared.outbound import OutboundError, Target, Trouble, any_target, https_target
 
 log = logging.getLogger(__name__)
+
+_MOST_KNOWN: Final = 4096
 
 
 class Destinations(Protocol):
@@ -27,12 +31,17 @@ class PublicDestinations:
 
     def target(self, receiver: str, generation: Generation) -> Target:
         """See Destinations."""
-        try:
-            # Judged by itself: with a label before it, anything would have two.
-            name = domain_name(receiver)
-        except ValueError as error:
-            raise OutboundError(Trouble.URL, str(error)) from error
-        return https_target(inbox_host(generation, name), "/inbox")
+        return _public(receiver, generation)
+
+
+@lru_cache(maxsize=_MOST_KNOWN)
+def _public(receiver: str, generation: Generation) -> Target:
+    try:
+        # Judged by itself: with a label before it, anything would have two.
+        name = domain_name(receiver)
+    except ValueError as error:
+        raise OutboundError(Trouble.URL, str(error)) from error
+    return https_target(inbox_host(generation, name), "/inbox")
 
 
 class ConnectTo:
@@ -40,23 +49,22 @@ class ConnectTo:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._public = PublicDestinations()
-        self._known: dict[str, tuple[int, str]] = {}
+        self._known: dict[str, tuple[int, Target]] = {}
 
     def target(self, receiver: str, generation: Generation) -> Target:
         """See Destinations. The file is read again when it has changed."""
-        path = self._folder / f"{receiver}.json"
+        name = f"{receiver}.json"
         try:
-            changed = path.stat().st_mtime_ns
+            changed = os.stat(f"{self._folder}/{name}").st_mtime_ns  # noqa: PTH116 - in half of the time
             known = self._known.get(receiver)
             if known is None or known[0] != changed:
-                known = self._known[receiver] = (changed, _inbox(path))
+                known = self._known[receiver] = (changed, any_target(_inbox(self._folder / name)))
         except FileNotFoundError:
-            return self._public.target(receiver, generation)
+            return _public(receiver, generation)
         except (OSError, KeyError, TypeError, orjson.JSONDecodeError) as error:
-            log.warning("connect-to file cannot be used", extra={"file": path.name, "why": type(error).__name__})
-            return self._public.target(receiver, generation)
-        return any_target(known[1])
+            log.warning("connect-to file cannot be used", extra={"file": name, "why": type(error).__name__})
+            return _public(receiver, generation)
+        return known[1]
 
     def trust(self, context: ssl.SSLContext) -> None:
         """Trust the folder's certificate authority as well, if it has one."""

@@ -2,8 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Final
 
 # Longer than this no healthy receiver keeps a place, and nobody waits for one: what waits is held in Kafka instead.
@@ -32,28 +30,36 @@ class Places:
     def __len__(self) -> int:
         return len(self._receivers)
 
-    @asynccontextmanager
-    async def place(self, receiver: str) -> AsyncIterator[bool]:
-        """Enter with True when there is a place; with False when the receiver is slow and has none."""
+    async def take(self, receiver: str) -> int:
+        """Return the number of a place, to be given back; 0 when the receiver is slow and has none."""
         known = self._receivers.get(receiver)
         if known is None:
             known = self._receivers[receiver] = _Receiver(self._per_receiver)
         known.users += 1
+        taken = False
         try:
-            if not await self._taken(known):
-                yield False
-                return
-            number = self._number = self._number + 1
-            known.began[number] = time.monotonic()
-            try:
-                yield True
-            finally:
-                del known.began[number]
-                known.free.release()
+            taken = await self._taken(known)
         finally:
-            known.users -= 1
-            if not known.users:
-                self._receivers.pop(receiver, None)
+            if not taken:
+                self._leave(receiver, known)
+        if not taken:
+            return 0
+        number = self._number = self._number + 1
+        known.began[number] = time.monotonic()
+        return number
+
+    def give_back(self, receiver: str, number: int) -> float:
+        """Let another have the place; return for how many seconds it was taken."""
+        known = self._receivers[receiver]
+        began = known.began.pop(number)
+        known.free.release()
+        self._leave(receiver, known)
+        return time.monotonic() - began
+
+    def _leave(self, receiver: str, known: _Receiver) -> None:
+        known.users -= 1
+        if not known.users:
+            self._receivers.pop(receiver, None)
 
     async def _taken(self, known: _Receiver) -> bool:
         if not known.free.locked():

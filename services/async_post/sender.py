@@ -1,5 +1,6 @@
 """The sender: posts signed messages, settles them, or sends them back to be signed again later (rules 3, 6)."""
 
+import asyncio
 import logging
 import random
 import time
@@ -12,6 +13,7 @@ from prometheus_client import Counter, Histogram
 from services.async_post.breakers import Breakers
 from services.async_post.delivery import HttpDelivery
 from services.async_post.domain import STALE_SECONDS, Answer, Meaning, meaning, next_try
+from services.async_post.gathering import Gathering
 from services.async_post.places import Places
 from shared.broker import Publisher
 from shared.consuming import Received
@@ -32,6 +34,7 @@ DELIVERY_SECONDS: Final = Histogram(
 )
 
 
+_MEANINGS: Final = {what: DELIVERIES.labels(what.value) for what in Meaning}
 HELD: Final = Counter("facescan_deliveries_held_total", "Messages held in Kafka untried, by why.", ["why"])
 BREAKERS: Final = Counter("facescan_breakers_total", "Breakers of receivers that opened or closed.", ["to"])
 # Longer than a delivery may take: after it, a probe that has not reported is taken for lost.
@@ -60,44 +63,52 @@ class Sender:
         self._breakers = Breakers(probe_patience_seconds=_PROBE_PATIENCE_SECONDS)
         self._clock = clock
         self._chance = chance
+        self._settling = Gathering(publisher)
 
-    async def send(self, received: Received[PostSigned]) -> None:
-        """Deliver one message, or see to it that it is tried again, or give it up. Raises UnavailableError."""
+    async def send(self, received: Received[PostSigned]) -> asyncio.Future[None] | None:
+        """Deliver one message, or see to it that it is tried again, or give it up. Raises UnavailableError.
+
+        What comes back is done when the outcome is in the log; the next message need not wait for that.
+        """
         data = received.data
         request, now = data.request, self._clock()
         give_up_at = request.deadline or (request.first_requested_at or now) + timedelta(seconds=self._give_up_seconds)
         if now >= give_up_at:
-            await self._settle(received, "given_up", "deadline", None)
-            return
+            return await self._settle(received, "given_up", "deadline", None)
         if (now - data.signed_at).total_seconds() > STALE_SECONDS:
             # It waited too long for us: receivers would drop it as stale. It was not tried, so it is the same attempt.
             await self._publisher.publish(request, "signed again", received.position)
-            return
+            return None
         if not self._breakers.admit(request.to, time.monotonic()):
             await self._hold(received, "breaker", give_up_at)
-            return
-        async with self._places.place(request.to) as free:
-            answer = await self._post(data) if free else None
-        if answer is None:
+            return None
+        place = await self._places.take(request.to)
+        if not place:
             await self._hold(received, "slow", give_up_at)
-        else:
-            await self._end(received, answer, give_up_at)
+            return None
+        try:
+            answer = await self._delivery.post(request.to, _generation(data), data.message)
+        finally:
+            DELIVERY_SECONDS.observe(self._places.give_back(request.to, place))
+        return await self._end(received, answer, give_up_at)
 
-    async def _end(self, received: Received[PostSigned], answer: Answer, give_up_at: datetime) -> None:
+    async def _end(
+        self, received: Received[PostSigned], answer: Answer, give_up_at: datetime
+    ) -> asyncio.Future[None] | None:
         request, what = received.data.request, meaning(answer)
-        DELIVERIES.labels(what.value).inc()
+        _MEANINGS[what].inc()
         self._learn(request.to, answer, what)
         match what:
             case Meaning.DELIVERED:
-                await self._settle(received, "delivered", "ok", answer)
+                return await self._settle(received, "delivered", "ok", answer)
             case Meaning.REFUSED:
-                await self._settle(received, "given_up", "refused", answer)
+                return await self._settle(received, "given_up", "refused", answer)
             case Meaning.TRY_AGAIN:
                 moment = next_try(request.attempt, self._clock(), give_up_at, answer, self._chance)
                 if moment is None:
-                    await self._settle(received, "given_up", "attempts", answer)
-                else:
-                    await self._again(request, moment, answer)
+                    return await self._settle(received, "given_up", "attempts", answer)
+                await self._again(request, moment, answer)
+                return None
 
     def _learn(self, receiver: str, answer: Answer, what: Meaning) -> None:
         if what is Meaning.TRY_AGAIN:
@@ -110,10 +121,6 @@ class Sender:
         elif self._breakers.answered(receiver):
             BREAKERS.labels("closed").inc()
             log.info("receiver answers again", extra={"to": receiver})
-
-    async def _post(self, data: PostSigned) -> Answer:
-        with DELIVERY_SECONDS.time():
-            return await self._delivery.post(data.request.to, _generation(data), data.message)
 
     async def _hold(self, received: Received[PostSigned], why: str, give_up_at: datetime) -> None:
         """Put a message that was not tried back into Kafka, to be signed again when it comes back."""
@@ -139,26 +146,29 @@ class Sender:
         outcome: Literal["delivered", "given_up"],
         reason: str,
         answer: Answer | None,
-    ) -> None:
+    ) -> asyncio.Future[None]:
         request = received.data.request
         status = answer.status if answer else None
         if outcome == "given_up":
             why = f"given up: {reason}" + (f", last answer {status or answer.trouble}" if answer else "")
             await put_aside(self._publisher, received.record, side=Side.THEIRS, group=GROUP, reason=why)
-        await self._publisher.publish(
-            PostSettled(
-                to=request.to,
-                subject=request.subject,
-                correlation=request.correlation or "",
-                outcome=outcome,
-                reason=reason,
-                http_status=status,
-                attempts=request.attempt,
-                order_key=request.order_key,
-            ),
-            request.correlation or "",
+        settled = PostSettled(
+            to=request.to,
+            subject=request.subject,
+            correlation=request.correlation or "",
+            outcome=outcome,
+            reason=reason,
+            http_status=status,
+            attempts=request.attempt,
+            order_key=request.order_key,
         )
         log.info(outcome, extra={**_ids(request), "reason": reason, "status": status})
+        event = self._publisher.event(settled, request.correlation or "")
+        return self._settling.add((settled.topic, settled.key().encode(), event.data, event.to_headers()))
+
+    async def close(self) -> None:
+        """Stop waiting for the broker; what is not settled then is read again."""
+        await self._settling.close()
 
 
 def _ids(request: PostRequested) -> dict[str, object]:

@@ -1,6 +1,8 @@
 """Records as a reader gets them, made by hand."""
 
+import asyncio
 import itertools
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -39,3 +41,10 @@ def received(data: E, *, attempt: int = 1, offset: int | None = None, **event: A
         headers=tuple(made.to_headers()),
     )
     return Received(data, made, record, attempt)
+
+
+async def to_its_end(handling: Awaitable[asyncio.Future[None] | None]) -> None:
+    """Handle a record as a reader does: what the handler gives back is waited for, too."""
+    rest = await handling
+    if rest is not None:
+        await rest

@@ -187,3 +187,41 @@ def test_either_way_to_handle_must_be_given_and_not_both() -> None:
 
 async def _made(**options: Any) -> Reading:
     return Reading(**options)
+
+
+async def test_a_record_whose_handler_gives_a_future_is_finished_when_that_is_done_and_its_lane_goes_on() -> None:
+    rests: list[asyncio.Future[None]] = []
+
+    async def handle(received: Received[bytes]) -> asyncio.Future[None]:
+        rests.append(asyncio.get_running_loop().create_future())
+        return rests[-1]
+
+    reading = Reading(handle=handle, max_in_flight=2)
+    taking = asyncio.create_task(reading.consuming.take([Record(0), Record(1), Record(2)]))
+    await asyncio.sleep(0.03)
+    assert len(rests) == 2  # one lane, and no place for a third
+    assert reading.commits.offsets == []
+    rests[1].set_result(None)
+    await asyncio.sleep(0.03)
+    assert (len(rests), reading.commits.offsets) == (3, [])
+    rests[0].set_result(None)
+    rests[2].cancel()
+    await taking
+    await reading.consuming.stop()
+    assert reading.commits.offsets[-1] == 2
+    assert not reading.sink.fatal.is_set()
+
+
+async def test_a_future_that_fails_ends_the_process_so_that_the_record_is_read_again() -> None:
+    rest: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def handle(received: Received[bytes]) -> asyncio.Future[None]:
+        return rest
+
+    reading = Reading(handle=handle)
+    await reading.consuming.take([Record(0)])
+    await asyncio.sleep(0.02)
+    rest.set_exception(ZeroDivisionError())
+    await reading.consuming.stop()
+    assert reading.sink.fatal.is_set()
+    assert reading.commits.offsets == []

@@ -29,7 +29,7 @@ from shared.keys import SigningKey
 from shared.topics import DEAD_THEIRS
 from tests.support.emulated_aws import Emulated
 from tests.support.fixed_ring import FixedRing
-from tests.support.received import received
+from tests.support.received import received, to_its_end
 from tests.support.recording import RecordingPublisher
 from tests.support.tls_receiver import (
     Behaviour,
@@ -76,7 +76,7 @@ class Post:
         assert await self._signer.sign([received(asked)]) == [None]
         signed = self.publisher.of(PostSigned)[-1].data
         assert isinstance(signed, PostSigned)
-        await self._sender.send(received(signed))
+        await to_its_end(self._sender.send(received(signed)))
         sent = self.publisher.sent[-1]
         data = sent.data
         assert isinstance(data, PostSettled | PostRequested)
