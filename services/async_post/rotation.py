@@ -31,6 +31,8 @@ VISIBLE: Final = Gauge(
 )
 _MOST_PROBES: Final = 1000
 _LONGEST_WAIT_SECONDS: Final = 60.0
+# unbound counts in whole seconds: what lives for one of them is there for up to two.
+_ROUNDING_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ class Rotator:
         # From now on nobody learns any more that it is not there; who learnt it before forgets it in this time, which
         # is added to the moment because the zone may change its mind later.
         negative = await self._world.negative_seconds(self._domain)
-        later = max(0.0, negative - self._timing.settle_seconds)
+        later = max(0.0, negative + _ROUNDING_SECONDS - self._timing.settle_seconds) if negative else 0.0
         return await self._write(stored, rings.seen(stored.ring, key.selector, self._clock() + later), step, key)
 
     async def _activate(self, stored: StoredRing, key: RingKey) -> Progress:
