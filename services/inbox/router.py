@@ -75,7 +75,7 @@ class Router:
                 errors.append(made)
                 _REFUSED.inc()
                 if isinstance(made, UnprocessableError):
-                    self._discarded(received.data, "Not handled here any more.")
+                    self._discarded(received.data, str(made))
                 continue
             errors.append(None)
             if received.position in held:

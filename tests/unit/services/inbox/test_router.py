@@ -33,8 +33,8 @@ def accepted(data: bytes, traceparent: str | None = None) -> Received[Envelope]:
     return Received(decode_accepted(event), event, record)
 
 
-def router(emulated: Emulated, publisher: RecordingPublisher, endpoints: CurrentMap = MAP) -> Router:
-    return Router(claims=Claims(emulated.tables), publisher=publisher, endpoints=endpoints, claim_hours=72.0)
+def router(emulated: Emulated, publisher: RecordingPublisher, endpoints: CurrentMap = MAP, **more: Any) -> Router:
+    return Router(claims=Claims(emulated.tables), publisher=publisher, endpoints=endpoints, claim_hours=72.0, **more)
 
 
 def fresh(count: int) -> list[bytes]:
@@ -143,6 +143,30 @@ async def test_a_message_whose_subject_is_not_handled_any_more_is_put_aside_alon
     assert errors[0] is None
     assert isinstance(errors[1], UnprocessableError)
     assert len(publisher.sent) == 1
+
+
+async def test_whose_message_is_discarded_behind_the_log_is_told_why_and_nobody_is_told_of_a_bug_or_of_a_copy(
+    emulated: Emulated, publisher: RecordingPublisher, tmp_path: Path
+) -> None:
+    file, told = tmp_path / "endpoints.toml", list[tuple[str, str]]()
+    file.write_text(DEFAULT_FILE.read_text().replace("VerifyLocator@Identity", "*@Identity"))
+
+    class WithABug(CurrentMap):
+        def find(self, subject: str) -> Route | None:
+            if subject == "Buggy@Identity":
+                raise ZeroDivisionError
+            return super().find(subject)
+
+    data = as_bytes(message())
+    gone, body = as_bytes(message(Subject="Gone@Elsewhere")), as_bytes(message({"Locator": ""}))
+    batch = [data, data, as_bytes(message(Subject="Buggy@Identity")), gone, body]
+    routing = router(
+        emulated, publisher, WithABug(file), discarded=lambda envelope, why: told.append((envelope.correlation, why))
+    )
+    await routing.route([accepted(one) for one in batch])
+    assert [correlation for correlation, _ in told] == [accepted(one).data.correlation for one in (gone, body)]
+    assert told[0][1] == "Header.Subject: not handled here"
+    assert told[1][1].startswith("Body.Locator: ")
 
 
 async def test_a_message_that_met_a_bug_is_handled_when_it_comes_back_at_another_place(
