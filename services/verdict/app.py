@@ -30,7 +30,7 @@ _TABLES = (VERIFICATIONS, ATTEMPTS, VERDICTS, HISTORY, PERSON_KEYS, AUDIT, AUDIT
 
 def build(settings: VerdictSettings) -> Service:
     """Put the verdict service together."""
-    service = Service("verdict", settings, tables=_TABLES, uses=["s3", "rekognition", "kms"])
+    service = Service("verdict", settings, tables=_TABLES, uses=["s3", "rekognition"])  # KMS on first use: 1.5 MiB
     verifications = Verifications(service.tables)
     keys = PersonKeys(service.aws, service.tables, settings)
     trail = AuditTrail(service.tables, Queries(service.aws, settings))

@@ -21,14 +21,16 @@ class Seen:
 
 
 class Collector:
-    """``spans`` are all that came, ``url`` is what OTEL_EXPORTER_OTLP_ENDPOINT is set to."""
+    """``spans`` are all that came, ``bodies`` the same as bytes; ``url`` is for OTEL_EXPORTER_OTLP_ENDPOINT."""
 
     def __init__(self) -> None:
         self.spans: list[Seen] = []
+        self.bodies: list[bytes] = []
         self.url = ""
 
     def take(self, body: bytes) -> None:
         """Note the spans of one export."""
+        self.bodies.append(body)
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             names = {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes}
             self.spans += [
