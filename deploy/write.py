@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 import yaml
 
-from deploy import alerts, dashboard, strimzi
+from deploy import alerts, cloudformation, dashboard, strimzi
 from deploy.roles import chart_roles, not_public
 
 FOLDER: Final = Path(__file__).parent
@@ -19,6 +19,7 @@ def documents() -> Iterator[tuple[str, str]]:
     """Give path (below ``deploy/``) and text of each file."""
     yield "strimzi/topics.yaml", _yaml(strimzi.topics())
     yield "strimzi/users.yaml", _yaml(strimzi.users())
+    yield "aws/facescan.yaml", _yaml([cloudformation.template()])
     yield "helm/facescan/files/not-public.json", _json(not_public())
     yield "helm/facescan/files/alerts.yaml", _yaml([alerts.rules()])
     yield "prometheus/alerts_test.yaml", _yaml([alerts.tests()])

@@ -230,6 +230,11 @@ class Service:
         return {reader.group: reader.topics for reader, _ in self._readers}
 
     @property
+    def needed_tables(self) -> Sequence[str]:
+        """The tables that must be there before it starts, without their prefix."""
+        return [spec.name for spec in self._needs]
+
+    @property
     def aws_services(self) -> Sequence[str]:
         """The AWS services that it calls."""
         return self._uses
