@@ -22,6 +22,7 @@ from shared.tables import (
     PERSONS_PREFIX,
     REGISTERED_KEYS,
     TABLES,
+    TURNS,
     VERDICTS,
     VERIFICATIONS,
     TableSpec,
@@ -81,7 +82,7 @@ RIGHTS: Final[Mapping[str, Sequence[Statement]]] = {
     "router": (_on(_WRITE, CLAIMS), _on(("DescribeTable",), REGISTERED_KEYS)),
     "session": (
         _on(_READ, LOCATORS, PERSONS),
-        _on(_WRITE, VERIFICATIONS, ATTEMPTS),
+        _on(_WRITE, VERIFICATIONS, ATTEMPTS, TURNS),
         _allow("rekognition", ("CreateFaceLivenessSession",), _ANY),
         _allow("sts", ("AssumeRole",), [{"Fn::GetAtt": ["StreamingRole", "Arn"]}]),
     ),
