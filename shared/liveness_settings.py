@@ -57,7 +57,9 @@ class LivenessSettings(Settings):
     azure_key: SecretStr | None = Field(default=None, min_length=8, description="A key of that resource.")
     azure_key_secret: str | None = Field(
         default=None,
-        pattern=r"^[A-Za-z0-9/_+=.@:-]{1,512}$",
+        min_length=1,
+        max_length=512,
+        pattern=r"^[A-Za-z0-9/_+=.@:-]+$",
         description="Instead of the key: name or ARN of a secret in Secrets Manager that is the key. It is read again "
         "when Azure refuses what was read before.",
     )

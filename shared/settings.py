@@ -105,13 +105,16 @@ class StoreSettings(_FromEnvironment):
     )
     provider_bucket: str = Field(
         default="",
-        pattern=r"^([a-z0-9.-]{3,63}(/\S{0,900})?)?$",
+        max_length=1000,
+        pattern=r"^([a-z0-9.-]{3,63}(/[!-~]*)?)?$",
         description="bucket[/prefix] into which a liveness provider writes pictures, where one is told to: what "
         "retention and erasure remove there too.",
     )
     kms_key: str = Field(
         default="alias/facescan",
-        pattern=r"^[A-Za-z0-9:/_-]{1,2048}$",
+        min_length=1,
+        max_length=2048,
+        pattern=r"^[A-Za-z0-9:/_-]+$",
         description="The KMS key (alias, id or ARN) that wraps the persons' data keys.",
     )
     data_key_seconds: float = Field(

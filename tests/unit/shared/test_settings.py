@@ -1,8 +1,11 @@
 """Settings are right, or one line says which variable was wrong and how."""
 
+import re
+
 import pytest
 from pydantic import Field
 
+from cli.settings_known import settings_models
 from shared.errors import ConfigurationError
 from shared.settings import Environment, KafkaSettings, Settings, StoreSettings, load
 
@@ -22,6 +25,19 @@ def refusal(changes: dict[str, str | None], model: type[KafkaSettings | StoreSet
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is None
     return str(caught.value)
+
+
+def test_no_pattern_counts_far_for_each_count_is_unrolled_into_memory() -> None:
+    """ADR 7: ``max_length`` says how long a value may be; a count in a pattern costs a copy of its class for each."""
+    patterns = {
+        (name, match[0])
+        for _, model in settings_models()
+        for name, field in model.model_fields.items()
+        for metadata in field.metadata
+        for match in re.finditer(r"\{\d*,?(\d+)\}", str(getattr(metadata, "pattern", "")))
+        if int(match[1]) > 100
+    }
+    assert not patterns
 
 
 def test_two_variables_are_enough_and_the_rest_has_defaults() -> None:
