@@ -30,6 +30,8 @@ _MOST_AT_ONCE: Final = 40
 # A repeat comes from a topic (three days), or from a dead letter that is replayed (fourteen).
 _REPEATS_SECONDS: Final = 30 * 24 * 3600
 _MOST_COLLISIONS: Final = 50
+_MOST_WAITS: Final = 2
+_WAIT_SECONDS: Final = 0.05
 _FAILED: Final = "ConditionalCheckFailed"
 
 
@@ -118,6 +120,7 @@ class AuditTrail:
     async def _add(self, entries: dict[str, Entry]) -> None:
         """Add those of the entries that have no line yet, as one transaction behind the chain's head."""
         left = list(entries.values())
+        waits = _MOST_WAITS
         for _ in range(_MOST_COLLISIONS):
             if not left:
                 return
@@ -131,7 +134,11 @@ class AuditTrail:
                 self._head = None
             except UnavailableError:
                 self._head = None  # it may have been written nevertheless
-                raise
+                waits -= 1
+                if waits < 0:
+                    raise
+                # Also what DynamoDB says when two write the same chain at the very same time.
+                await asyncio.sleep(_WAIT_SECONDS)
             else:
                 self._head = after
                 return

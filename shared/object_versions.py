@@ -8,7 +8,7 @@ from typing import Any, Final
 from shared.errors import UnavailableError
 from shared.stores import Aws
 
-_MOST_AT_ONCE: Final = 1000  # of DeleteObjects
+_MOST_AT_ONCE: Final = 1000  # of ListObjectVersions and of DeleteObjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +26,18 @@ class ObjectVersion:
 class ObjectVersions:
     """Lists and removes versions."""
 
-    def __init__(self, aws: Aws) -> None:
+    def __init__(self, aws: Aws, page: int = _MOST_AT_ONCE) -> None:
         self._aws = aws
+        self._page = page
 
     async def find(self, bucket: str, prefix: str) -> AsyncIterator[ObjectVersion]:
         """Give every version below ``prefix``: by key, of one key the newest first. Raises UnavailableError."""
-        where: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+        where: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": self._page}
         while True:
             answer = await self._aws.call("s3.ListObjectVersions", self._aws.client("s3").list_object_versions, **where)
             found = [_version(bucket, one, marker=False) for one in answer.get("Versions", [])]
             found += [_version(bucket, one, marker=True) for one in answer.get("DeleteMarkers", [])]
-            found.sort(key=lambda one: one.written_at, reverse=True)
+            found.sort(key=lambda one: (one.newest, one.written_at), reverse=True)
             found.sort(key=lambda one: one.key)
             for one in found:
                 yield one
@@ -50,7 +51,7 @@ class ObjectVersions:
         """Remove these versions for good and return how many. Raises UnavailableError when one could not be."""
         for bucket in {one.bucket for one in versions}:
             here = [one for one in versions if one.bucket == bucket]
-            for start in range(0, len(here), _MOST_AT_ONCE):
+            for start in range(0, len(here), self._page):
                 answer = await self._aws.call(
                     "s3.DeleteObjects",
                     self._aws.client("s3").delete_objects,
@@ -58,7 +59,7 @@ class ObjectVersions:
                     Delete={
                         "Quiet": True,
                         "Objects": [
-                            {"Key": one.key, "VersionId": one.version} for one in here[start : start + _MOST_AT_ONCE]
+                            {"Key": one.key, "VersionId": one.version} for one in here[start : start + self._page]
                         ],
                     },
                 )

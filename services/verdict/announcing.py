@@ -42,6 +42,7 @@ class Announcing:
         self._close_subject = close_subject
         self._answer_subject = answer_subject
         self._answer_seconds = answer_seconds
+        self._told: set[str] = set()  # no more than are in flight
 
     async def announce(self, verification: Verification, attempt: Attempt | None = None) -> None:
         """Tell everybody, then note that; ``attempt`` is the last one, where it is at hand.
@@ -50,6 +51,18 @@ class Announcing:
         """
         if verification.state is State.ANNOUNCED:
             return
+        identifier = verification.verification_id
+        if identifier not in self._told:
+            await self._tell(verification)
+            # While the audit trail or the table is away this comes again and again: nobody need be told each time.
+            self._told.add(identifier)
+        await self._auditing.note(verification, attempt)
+        await self._verifications.announced(identifier)
+        self._told.discard(identifier)
+        VERDICTS.labels(verification.outcome).inc()
+        log.info("announced", extra={"verification_id": identifier, "outcome": verification.outcome})
+
+    async def _tell(self, verification: Verification) -> None:
         identifier = verification.verification_id
         verdict = VerdictReached(
             verification_id=identifier,
@@ -61,10 +74,6 @@ class Announcing:
             self._publisher.publish(verdict),
             *(self._publisher.publish(message, message.subject, identifier) for message in messages),
         )
-        await self._auditing.note(verification, attempt)
-        await self._verifications.announced(identifier)
-        VERDICTS.labels(verification.outcome).inc()
-        log.info("announced", extra={"verification_id": identifier, "outcome": verification.outcome})
 
     def _answer(self, verification: Verification) -> PostRequested | None:
         """The signed answer: success or failure (or error, ask again), and nothing else (rule 9).
