@@ -94,6 +94,7 @@ def build(settings: VerdictSettings) -> Service:
             decode=event_decoder(VerificationOpened),
             publisher=service.publisher,
             handle=opened.on_opened,
+            patient=True,
             drain_seconds=settings.drain_seconds,
         ),
         VerificationOpened,
