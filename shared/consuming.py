@@ -111,6 +111,8 @@ class Consuming(Generic[D]):
     Give ``handle`` for one record at a time (in order per lane, lanes side by side) or ``handle_batch`` for all records
     of a fetch at once. ``lane`` is the record's key unless given; records without a key have no order among themselves.
     ``mine`` says of a raw record whether it is for this reader at all; others are passed over unread.
+    Of a lane that has ``most_in_lane`` waiting, further records go to ``overflow``, in their order and without waiting,
+    so that one lane cannot take all places. ``on_release`` is called when the partitions are given anew.
     ``patient``: see ``shared.broker.consumer_options``.
     """
 
@@ -125,6 +127,9 @@ class Consuming(Generic[D]):
         handle_batch: BatchHandler[D] | None = None,
         lane: Callable[[Received[D]], Hashable] | None = None,
         mine: Callable[[Any], bool] | None = None,
+        most_in_lane: int = 0,
+        overflow: Handler[D] | None = None,
+        on_release: Callable[[], None] = lambda: None,
         max_in_flight: int = 256,
         commit_interval_seconds: float = 0.2,
         drain_seconds: float = 15.0,
@@ -142,6 +147,9 @@ class Consuming(Generic[D]):
         self._handle_batch = handle_batch
         self._lane = lane or _key_of
         self._mine = mine
+        self._most_in_lane = most_in_lane
+        self._overflow = overflow
+        self._on_release = on_release
         self._max_in_flight = max_in_flight
         self._slots = asyncio.Semaphore(max_in_flight)
         self._commit_interval_seconds = commit_interval_seconds
@@ -275,7 +283,10 @@ class Consuming(Generic[D]):
             key = item.received.position
         waiting = self._lanes.get(key)
         if waiting is not None:
-            waiting.append(item)
+            if self._overflow is not None and len(waiting) >= self._most_in_lane:
+                self._spawn(self._run_beside(item, self._overflow))
+            else:
+                waiting.append(item)
             return
         self._lanes[key] = deque((item,))
         self._spawn(self._run_lane(key, handle))
@@ -293,6 +304,12 @@ class Consuming(Generic[D]):
                 else:
                     rest.add_done_callback(partial(self._handled_later, item))
         del self._lanes[key]
+
+    async def _run_beside(self, item: _Item[D], handle: Handler[D]) -> None:
+        try:
+            await self._run_one(item, handle)
+        finally:
+            self._leave(item)
 
     def _leave(self, item: _Item[D]) -> None:
         self._slots.release()
@@ -509,6 +526,7 @@ class Consuming(Generic[D]):
         await self._drain()
         self._windows.clear()
         self._committed.clear()
+        self._on_release()
         self.assigned = False
         self._draining = self._stopped  # a rebalance during the stop opens nothing again
 

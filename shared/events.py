@@ -230,6 +230,11 @@ class PostRequested(EventData):
     )
     attempt: int = Field(default=1, ge=1, description="Counts the deliveries tried; set by the sender's retries.")
     first_requested_at: AwareDatetime | None = Field(default=None, description="When attempt 1 was asked for.")
+    position: int | None = Field(
+        default=None,
+        ge=0,
+        description="The offset at which attempt 1 was asked for, by which order is kept; set by the signer.",
+    )
 
     def key(self) -> str:
         """Return the record's key."""

@@ -9,7 +9,7 @@ from services.async_post.delivery import HttpDelivery
 from services.async_post.key_ring import KeyRing
 from services.async_post.rotation_parts import rotator
 from services.async_post.sender import GROUP as SENDER_GROUP
-from services.async_post.sender import Sender, lane
+from services.async_post.sender import MOST_IN_LANE, Sender, lane
 from services.async_post.settings import DELAYER, SENDER, SIGNER, AsyncPostSettings
 from services.async_post.signer import Signer
 from shared.clock import now_utc
@@ -110,6 +110,9 @@ def _send(service: Service, settings: AsyncPostSettings, delivery: HttpDelivery)
             publisher=service.publisher,
             handle=sender.send,
             lane=lane,
+            most_in_lane=MOST_IN_LANE,
+            overflow=sender.put_off,
+            on_release=sender.forget,
             max_in_flight=settings.most_in_flight,
             drain_seconds=settings.drain_seconds,
         ),

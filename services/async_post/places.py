@@ -2,18 +2,29 @@
 
 import asyncio
 import time
+from collections import OrderedDict
 from typing import Final
 
 # Longer than this no healthy receiver keeps a place, and nobody waits for one: what waits is held in Kafka instead.
 SLOW_SECONDS: Final = 1.0
 
 
+# For each place of a receiver so many may wait for one; more would fill the reader with one receiver's messages.
+_WAITING_PER_PLACE: Final = 8
+# What is held for want of a place comes back after this at the earliest, and one after the other.
+_LEAST_HOLD_SECONDS: Final = 1.0
+_LEAST_BETWEEN_SECONDS: Final = 0.002
+_MOST_RETURNS: Final = 10_000
+
+
 class _Receiver:
-    __slots__ = ("began", "free", "users")
+    __slots__ = ("began", "free", "seconds", "users")
 
     def __init__(self, places: int) -> None:
         self.free = asyncio.Semaphore(places)
         self.users = 0
+        # What a delivery takes, the last ones counting most.
+        self.seconds = 0.0
         # When each delivery under way began, the oldest first.
         self.began: dict[int, float] = {}
 
@@ -26,6 +37,8 @@ class Places:
         self._slow_seconds = slow_seconds
         self._receivers: dict[str, _Receiver] = {}
         self._number = 0
+        # When the next one of those that are held may come back.
+        self._returns: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._receivers)
@@ -53,8 +66,23 @@ class Places:
         known = self._receivers[receiver]
         began = known.began.pop(number)
         known.free.release()
+        seconds = time.monotonic() - began
+        known.seconds += (seconds - known.seconds) * 0.2
         self._leave(receiver, known)
-        return time.monotonic() - began
+        return seconds
+
+    def hold_seconds(self, receiver: str, lane: str, now: float, *, at_once: int) -> float:
+        """Return for how long to hold a message of a lane that ``at_once`` of the receiver's places serve.
+
+        What is held comes back as fast as it can be delivered, so that it is not held again and again.
+        """
+        known = self._receivers.get(receiver)
+        between = max(_LEAST_BETWEEN_SECONDS, known.seconds / at_once if known else 0.0)
+        moment = max(self._returns.pop(lane, 0.0), now + _LEAST_HOLD_SECONDS) + between
+        self._returns[lane] = moment
+        if len(self._returns) > _MOST_RETURNS:
+            self._returns.popitem(last=False)
+        return moment - now
 
     def _leave(self, receiver: str, known: _Receiver) -> None:
         known.users -= 1
@@ -65,6 +93,8 @@ class Places:
         if not known.free.locked():
             await known.free.acquire()
             return True
+        if known.users > self._per_receiver * (1 + _WAITING_PER_PLACE):
+            return False
         if known.began and time.monotonic() - next(iter(known.began.values())) > self._slow_seconds:
             return False
         try:

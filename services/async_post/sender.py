@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from prometheus_client import Counter, Histogram
@@ -14,6 +14,7 @@ from services.async_post.breakers import Breakers
 from services.async_post.delivery import HttpDelivery
 from services.async_post.domain import STALE_SECONDS, Answer, Meaning, meaning, next_try
 from services.async_post.gathering import Gathering
+from services.async_post.order import Order
 from services.async_post.places import Places
 from shared.broker import Publisher
 from shared.consuming import Received
@@ -36,11 +37,18 @@ DELIVERY_SECONDS: Final = Histogram(
 
 _MEANINGS: Final = {what: DELIVERIES.labels(what.value) for what in Meaning}
 HELD: Final = Counter("facescan_deliveries_held_total", "Messages held in Kafka untried, by why.", ["why"])
+UNORDERED: Final = Counter(
+    "facescan_deliveries_unordered_total", "Messages that went away unnoted, so that a later one may overtake them."
+)
 BREAKERS: Final = Counter("facescan_breakers_total", "Breakers of receivers that opened or closed.", ["to"])
 # Longer than a delivery may take: after it, a probe that has not reported is taken for lost.
 _PROBE_PATIENCE_SECONDS: Final = 90.0
 # A rung of the ladder is left at once when the time until which a record is held lies just behind its end.
 _BEHIND_RUNG_SECONDS: Final = 0.02
+# So much after the message that they wait for, its followers come back.
+_BEHIND_FIRST_SECONDS: Final = 0.2
+# So many of one lane may wait in the reader's memory; the others do in Kafka.
+MOST_IN_LANE: Final = 64
 
 
 class Sender:
@@ -55,11 +63,15 @@ class Sender:
         most_in_flight_per_domain: int,
         clock: Callable[[], datetime],
         chance: random.Random,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._delivery = delivery
         self._publisher = publisher
         self._give_up_seconds = give_up_seconds
+        self._per_domain = most_in_flight_per_domain
         self._places = Places(most_in_flight_per_domain)
+        self._order = Order(clock=lambda: clock().timestamp())
+        self._monotonic = monotonic
         self._breakers = Breakers(probe_patience_seconds=_PROBE_PATIENCE_SECONDS)
         self._clock = clock
         self._chance = chance
@@ -72,19 +84,25 @@ class Sender:
         """
         data = received.data
         request, now = data.request, self._clock()
-        give_up_at = request.deadline or (request.first_requested_at or now) + timedelta(seconds=self._give_up_seconds)
+        give_up_at = self._give_up_at(request, now)
         if now >= give_up_at:
             return await self._settle(received, "given_up", "deadline", None)
+        blocked_until = self._order.blocked_until(request)
+        if blocked_until is not None:
+            await self._hold(received, "order", give_up_at, blocked_until + _BEHIND_FIRST_SECONDS - now.timestamp())
+            return None
         if (now - data.signed_at).total_seconds() > STALE_SECONDS:
             # It waited too long for us: receivers would drop it as stale. It was not tried, so it is the same attempt.
+            self._note_away(request, now.timestamp())
             await self._publisher.publish(request, "signed again", received.position)
             return None
-        if not self._breakers.admit(request.to, time.monotonic()):
+        if not self._breakers.admit(request.to, self._monotonic()):
             await self._hold(received, "breaker", give_up_at)
             return None
         place = await self._places.take(request.to)
         if not place:
-            await self._hold(received, "slow", give_up_at)
+            rest = self._places.hold_seconds(request.to, request.to, self._monotonic(), at_once=self._per_domain)
+            await self._hold(received, "slow", give_up_at, rest)
             return None
         try:
             answer = await self._delivery.post(request.to, _generation(data), data.message)
@@ -112,7 +130,7 @@ class Sender:
 
     def _learn(self, receiver: str, answer: Answer, what: Meaning) -> None:
         if what is Meaning.TRY_AGAIN:
-            if self._breakers.failed(receiver, time.monotonic()):
+            if self._breakers.failed(receiver, self._monotonic()):
                 BREAKERS.labels("open").inc()
                 log.warning(
                     "receiver left alone",
@@ -122,13 +140,29 @@ class Sender:
             BREAKERS.labels("closed").inc()
             log.info("receiver answers again", extra={"to": receiver})
 
-    async def _hold(self, received: Received[PostSigned], why: str, give_up_at: datetime) -> None:
+    async def put_off(self, received: Received[PostSigned]) -> None:
+        """Hold a message whose lane is full, so that its fellows do not fill the reader. Raises UnavailableError."""
+        request, now = received.data.request, self._clock()
+        rest = self._places.hold_seconds(request.to, lane(received), self._monotonic(), at_once=1)
+        await self._hold(received, "lane", self._give_up_at(request, now), rest)
+
+    def _give_up_at(self, request: PostRequested, now: datetime) -> datetime:
+        return request.deadline or (request.first_requested_at or now) + timedelta(seconds=self._give_up_seconds)
+
+    def _note_away(self, request: PostRequested, until: float) -> None:
+        if not self._order.away(request, until):
+            UNORDERED.inc()
+
+    async def _hold(
+        self, received: Received[PostSigned], why: str, give_up_at: datetime, least_seconds: float = 0.0
+    ) -> None:
         """Put a message that was not tried back into Kafka, to be signed again when it comes back."""
         request = received.data.request
         HELD.labels(why).inc()
-        seconds = self._breakers.hold_seconds(request.to, time.monotonic()) + _BEHIND_RUNG_SECONDS
+        seconds = max(self._breakers.hold_seconds(request.to, self._monotonic()), least_seconds) + _BEHIND_RUNG_SECONDS
         # Back at its deadline at the latest: whoever asked is told then.
-        moment = min(datetime.fromtimestamp(time.time() + seconds, UTC), give_up_at)
+        moment = min(self._clock() + timedelta(seconds=seconds), give_up_at)
+        self._note_away(request, moment.timestamp())
         # The place in the log is part of the id: it may be held more than once for one attempt.
         await publish_at(self._publisher, request, moment, "held", received.position)
 
@@ -138,6 +172,7 @@ class Sender:
             "delivery is tried again",
             extra={**_ids(request), "at": moment.isoformat(), "status": answer.status, "trouble": answer.trouble},
         )
+        self._note_away(request, moment.timestamp())
         await publish_at(self._publisher, retry, moment, request.correlation or "", str(retry.attempt))
 
     async def _settle(
@@ -152,6 +187,7 @@ class Sender:
         if outcome == "given_up":
             why = f"given up: {reason}" + (f", last answer {status or answer.trouble}" if answer else "")
             await put_aside(self._publisher, received.record, side=Side.THEIRS, group=GROUP, reason=why)
+        self._order.ended(request)
         settled = PostSettled(
             to=request.to,
             subject=request.subject,
@@ -165,6 +201,10 @@ class Sender:
         log.info(outcome, extra={**_ids(request), "reason": reason, "status": status})
         event = self._publisher.event(settled, request.correlation or "")
         return self._settling.add((settled.topic, settled.key().encode(), event.data, event.to_headers()))
+
+    def forget(self) -> None:
+        """Forget what was away: the partitions are given anew."""
+        self._order.forget()
 
     async def close(self) -> None:
         """Stop waiting for the broker; what is not settled then is read again."""

@@ -225,3 +225,20 @@ async def test_a_future_that_fails_ends_the_process_so_that_the_record_is_read_a
     await reading.consuming.stop()
     assert reading.sink.fatal.is_set()
     assert reading.commits.offsets == []
+
+
+async def test_of_a_full_lane_further_records_go_aside_in_their_order_and_take_no_place() -> None:
+    aside: list[int] = []
+
+    async def overflow(received: Received[bytes]) -> None:
+        aside.append(received.record.offset)
+
+    reading = Reading(max_in_flight=8, most_in_lane=3, overflow=overflow)
+    reading.gate.clear()
+    await reading.consuming.take([Record(offset) for offset in range(50)] + [Record(50, key=b"other")])
+    await asyncio.sleep(0.02)
+    assert aside == list(range(3, 50))
+    reading.gate.set()
+    await reading.consuming.stop()
+    assert sorted(reading.handled) == [0, 1, 2, 50]
+    assert reading.commits.offsets[-1] == 51
