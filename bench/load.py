@@ -15,11 +15,12 @@ from typing import Any, Final
 from uuid import uuid4
 
 from cli.demo_run import DemoSystem
-from cli.enrolment import Enrolment, new_locator
+from cli.enrolment import Enrolment
 from cli.peers import SHOP, WALLET, Peers
 from emulators.pictures import make_picture
 from shared.errors import UnavailableError
 from shared.events import derived_id
+from shared.locators import new_locator
 from shared.stores import Tables
 
 _ENROLLED_FOR: Final = timedelta(hours=6)

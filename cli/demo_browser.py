@@ -14,11 +14,12 @@ from uuid import uuid4
 import click
 
 from cli.demo_run import DemoSystem
-from cli.enrolment import Enrolment, new_locator
+from cli.enrolment import Enrolment
 from cli.peers import SHOP, WALLET, Peers
 from emulators.camera_film import write_film
 from emulators.pictures import make_picture
 from shared.errors import ConfigurationError, UnavailableError
+from shared.locators import new_locator
 from shared.stores import Tables
 
 _FLAGS: Final = (

@@ -10,11 +10,12 @@ from typing import Final
 from uuid import uuid4
 
 from cli.demo_cases import CASES, Case, Seen
-from cli.enrolment import Enrolment, new_locator
+from cli.enrolment import Enrolment
 from cli.peers import SHOP, WALLET, Peers
 from cli.timeline import Step, following
 from emulators.pictures import make_picture
 from shared.events import derived_id
+from shared.locators import new_locator
 from shared.settings import StoreSettings
 from shared.stores import Aws, Tables
 

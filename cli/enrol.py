@@ -9,9 +9,10 @@ from typing import Final
 import click
 
 from cli.connection import open_aws, store_settings
-from cli.enrolment import Enrolled, Enrolment, new_locator
+from cli.enrolment import Enrolled, Enrolment
 from cli.output import emit, json_option
 from shared.domain_names import domain_name
+from shared.locators import new_locator
 from shared.stores import Tables
 
 _PERSON: Final = re.compile(r"[A-Za-z0-9._~-]{1,200}\Z")

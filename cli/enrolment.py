@@ -1,6 +1,5 @@
 """Registering a person: one face on the photo, the photo in S3, the person and a locator in the tables."""
 
-import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,7 +13,6 @@ from shared.stores import Aws, ConditionFailedError, ServiceError, Tables
 
 # What DetectFaces and CompareFaces take as bytes (Amazon Rekognition, "Guidelines and quotas").
 _MOST_BYTES: Final = 5 * 1024 * 1024
-_LOCATOR_BYTES: Final = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +22,6 @@ class Enrolled:
     locator: str
     person: Person
     expires_at: datetime
-
-
-def new_locator() -> str:
-    """Return an opaque locator of more than 128 random bits, URL-safe, that no shell takes for an option."""
-    while (locator := secrets.token_urlsafe(_LOCATOR_BYTES))[0] in "-_":
-        pass
-    return locator
 
 
 class Enrolment:

@@ -17,6 +17,7 @@ from cli.commands import Commands
         "export": ("cli.export:export", "Write a person's own copy of what is held."),
         "audit": ("cli.audit:audit", "Check or export the audit trail."),
         "retention": ("cli.retention:retention", "Remove what has had its time."),
+        "locators": ("cli.locators:locators", "Issue, list and revoke the keys that lead to persons."),
         "wallet": ("cli.wallet:wallet", "Register or revoke the key of a wallet that signs messages."),
         "send": ("cli.send:send", "Sign a message and post it to an inbox."),
         "inbox": ("cli.inbox:inbox", "Say what the inbox would do with a message."),

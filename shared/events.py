@@ -150,6 +150,47 @@ class VerificationOpened(_OfVerification):
     context: Context | None = Field(default=None, description="As the verification's record has it.")
 
 
+class LocatorRequested(EventData):
+    """A locator is to be issued for a token, or revoked."""
+
+    type: ClassVar[str] = "facescan.locator.requested.v1"
+    topic: ClassVar[str] = "facescan.locator.requested"
+
+    request_id: VerificationId = Field(description="Names the request in its answer; the record's key.")
+    action: Literal["issue", "revoke"] = "issue"
+    person: str | None = Field(default=None, max_length=200, description="Your id of the person; or `locator`.")
+    locator: Locator | None = Field(
+        default=None, description="Issue: a good locator of the person. Revoke: the one that is to end."
+    )
+    issuer: str | None = Field(
+        default=None, max_length=253, description="Whose token it is; the requester's when a domain asks by message."
+    )
+    token: str | None = Field(default=None, min_length=1, max_length=200, description="The issuer's name of the token.")
+    kind: Literal["locator", "biostamp"] = "locator"
+    expires_at: AwareDatetime | None = Field(default=None, description="FACESCAN_LOCATOR_DAYS from now when absent.")
+    requester: Requester | None = Field(default=None, description="The domain that asked by a message.")
+
+    def key(self) -> str:
+        """Return the record's key."""
+        return self.request_id
+
+
+class LocatorSettled(EventData):
+    """What came of a request for a locator by a system of ours."""
+
+    type: ClassVar[str] = "facescan.locator.settled.v1"
+    topic: ClassVar[str] = "facescan.locator.settled"
+
+    request_id: VerificationId
+    result: Literal["issued", "revoked", "refused"]
+    locator: Locator | None = None
+    expires_at: AwareDatetime | None = None
+
+    def key(self) -> str:
+        """Return the record's key."""
+        return self.request_id
+
+
 class SessionCreated(_OfVerification):
     """The person pressed start: a liveness session exists at the provider."""
 
@@ -304,6 +345,8 @@ EVENTS: Final[tuple[type[EventData], ...]] = (
     VerificationRequested,
     VerificationOpened,
     SessionCreated,
+    LocatorRequested,
+    LocatorSettled,
     CaptureCompleted,
     DeadlinePassed,
     VerdictReached,

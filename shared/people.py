@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from shared.locators import NOBODY, issued_from
 from shared.stores import Item, Put, Tables
 from shared.tables import LOCATORS, PERSONS
 from shared.verification import LegalPhoto
@@ -26,13 +27,16 @@ class People:
         self._tables = tables
 
     async def find(self, locator: str, now: datetime) -> Person | None:
-        """Return the owner of a locator that has not expired. Known and unknown take the same two reads (rule 9)."""
+        """Return the owner of a locator that is good: neither expired nor revoked.
+
+        Known and unknown take the same two reads of items that are alike (rule 9).
+        """
         found = await self._tables.get(LOCATORS.name, {LOCATORS.partition_key: locator})
         person = await self._tables.get(
-            PERSONS.name, {PERSONS.partition_key: str(found["person"]) if found else "nobody"}
+            PERSONS.name, {PERSONS.partition_key: str(found["person"]) if found else NOBODY}
         )
         # Expired items stay readable until AWS gets to delete them: the time is checked here.
-        if found is None or person is None or int(found["expires_at"]) <= now.timestamp():
+        if found is None or person is None or not issued_from(found).good(now):
             return None
         return Person(
             person=str(person["person"]),

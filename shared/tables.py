@@ -43,6 +43,8 @@ PERSON_INDEX: Final = "by-person"
 CLAIMS: Final = TableSpec("claims", "message", expires_by="expires_at")
 REGISTERED_KEYS: Final = TableSpec("registered-keys", "owner")
 LOCATORS: Final = TableSpec("locators", "locator", by_person=True)
+# Which locator a token of an issuer has: a hash of both leads to it.
+ISSUED: Final = TableSpec("issued-locators", "issue", expires_by="expires_at", by_person=True)
 PERSONS: Final = TableSpec("persons", "person")
 # Never backed up: a copy of a wrapped key would open what an erasure has closed (docs/privacy.md).
 PERSON_KEYS: Final = TableSpec("person-keys", "person")
@@ -66,6 +68,7 @@ TABLES: Final = (
     CLAIMS,
     REGISTERED_KEYS,
     LOCATORS,
+    ISSUED,
     PERSONS,
     PERSON_KEYS,
     CODES,

@@ -1,14 +1,25 @@
 """The events of facescan that messages become; the endpoint map says which subjects do."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from services.inbox.chat_keys import chat_key_record
 from services.inbox.domain import Reason, RefusedError
 from shared.envelope import Envelope
-from shared.events import Chat, EventData, Locator, Purpose, Requester, Uuid, VerificationRequested, derived_id
+from shared.events import (
+    Chat,
+    EventData,
+    Locator,
+    LocatorRequested,
+    Purpose,
+    Requester,
+    Uuid,
+    VerificationRequested,
+    derived_id,
+)
 
 INVITATION: Final = "Hello@Host"
 HOSTED_CALL: Final = "Handle@Hosted"
@@ -21,6 +32,29 @@ class VerifyLocatorBody(BaseModel):
 
     locator: Locator = Field(alias="Locator")
     purpose: Purpose | None = Field(default=None, alias="Purpose")
+
+
+def _moment(given: object) -> object:
+    return datetime.fromisoformat(given) if isinstance(given, str) else given
+
+
+class IssueLocatorBody(BaseModel):
+    """The Body of ``IssueLocator@Identity``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    locator: Locator = Field(alias="Locator")
+    token: str = Field(alias="Token", min_length=1, max_length=200)
+    kind: Literal["locator", "biostamp"] = Field(default="locator", alias="Kind")
+    expires: Annotated[AwareDatetime, BeforeValidator(_moment)] | None = Field(default=None, alias="Expires")
+
+
+class RevokeLocatorBody(BaseModel):
+    """The Body of ``RevokeLocator@Identity``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    locator: Locator = Field(alias="Locator")
 
 
 class InvitationBody(BaseModel):
@@ -61,12 +95,16 @@ def _body(envelope: Envelope, model: type[B]) -> B:
         raise RefusedError(Reason.BODY, f"Body.{where}: {message}") from error
 
 
+def _requester(envelope: Envelope) -> Requester:
+    return Requester(domain=envelope.sender, generation=envelope.generation, correlation=envelope.correlation)
+
+
 def _requested(envelope: Envelope, locator: str, **more: Any) -> VerificationRequested:
     return VerificationRequested(
         # A copy of the message is the same verification.
         verification_id=derived_id("verification", envelope.sender, envelope.correlation),
         locator=locator,
-        requester=Requester(domain=envelope.sender, generation=envelope.generation, correlation=envelope.correlation),
+        requester=_requester(envelope),
         **more,
     )
 
@@ -101,7 +139,27 @@ def requested(envelope: Envelope) -> VerificationRequested:
     return _BY_SUBJECT.get(envelope.subject, verify_locator)(envelope)
 
 
+def change_locator(envelope: Envelope) -> LocatorRequested:
+    """Return the event that asks for a locator, or ends one. Raises RefusedError, naming the member of the Body."""
+    request_id = derived_id("locator", envelope.sender, envelope.correlation)
+    if envelope.subject.startswith("Revoke"):
+        ending = _body(envelope, RevokeLocatorBody)
+        return LocatorRequested(
+            request_id=request_id, action="revoke", locator=ending.locator, requester=_requester(envelope)
+        )
+    body = _body(envelope, IssueLocatorBody)
+    return LocatorRequested(
+        request_id=request_id,
+        locator=body.locator,
+        token=body.token,
+        kind=body.kind,
+        expires_at=body.expires,
+        requester=_requester(envelope),
+    )
+
+
 # By the type of the event. An endpoint of kind topic names one of these.
 TRANSLATIONS: Final[Mapping[str, Callable[[Envelope], EventData]]] = {
     VerificationRequested.type: requested,
+    LocatorRequested.type: change_locator,
 }

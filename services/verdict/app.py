@@ -6,6 +6,7 @@ from services.verdict.comparison import RekognitionFaces
 from services.verdict.evidence import EvidenceStore
 from services.verdict.handlers import Verdicts
 from services.verdict.history import History
+from services.verdict.issuing import issue_locators
 from services.verdict.keeping import keep_little
 from services.verdict.openings import Openings
 from services.verdict.proofs import Proofs
@@ -14,18 +15,47 @@ from services.verdict.terms import TermsTable, read_terms
 from shared.audit import AuditTrail
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
-from shared.events import CaptureCompleted, DeadlinePassed, PostRequested, VerdictReached, VerificationOpened
+from shared.events import (
+    CaptureCompleted,
+    DeadlinePassed,
+    LocatorSettled,
+    PostRequested,
+    VerdictReached,
+    VerificationOpened,
+)
 from shared.legal_photos import LegalPhotos
 from shared.liveness_providers import providers_from
 from shared.person_keys import PersonKeys
 from shared.queries import Queries
 from shared.service import Service
-from shared.tables import ATTEMPTS, AUDIT, AUDIT_ENTRIES, HISTORY, LEASES, PERSON_KEYS, VERDICTS, VERIFICATIONS
+from shared.tables import (
+    ATTEMPTS,
+    AUDIT,
+    AUDIT_ENTRIES,
+    HISTORY,
+    ISSUED,
+    LEASES,
+    LOCATORS,
+    PERSON_KEYS,
+    VERDICTS,
+    VERIFICATIONS,
+)
 from shared.verifications import Verifications
 
 SETTINGS = VerdictSettings
 
-_TABLES = (VERIFICATIONS, ATTEMPTS, VERDICTS, HISTORY, PERSON_KEYS, AUDIT, AUDIT_ENTRIES, LEASES)
+_TABLES = (
+    VERIFICATIONS,
+    ATTEMPTS,
+    VERDICTS,
+    HISTORY,
+    PERSON_KEYS,
+    AUDIT,
+    AUDIT_ENTRIES,
+    LEASES,
+    LOCATORS,
+    ISSUED,
+)
 
 
 def build(settings: VerdictSettings) -> Service:
@@ -101,5 +131,6 @@ def build(settings: VerdictSettings) -> Service:
         "Decides at once where a success of a moment ago stands for the scan.",
     )
     keep_little(service, settings, keys=keys, verifications=verifications, announcing=announcing, trail=trail)
-    service.writes(VerdictReached, PostRequested)
+    issue_locators(service, settings)
+    service.writes(VerdictReached, PostRequested, LocatorSettled)
     return service

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from services.verdict.policy import Limits
+from shared.domain_names import domain_name
 from shared.liveness_settings import LivenessSettings
 from shared.retention import RetentionSettings
 
@@ -74,6 +75,21 @@ class VerdictSettings(LivenessSettings, RetentionSettings):
         le=3650,
         description="How long it is remembered how a person's checks ended, and on which device and where.",
     )
+    locator_issuers: str = Field(
+        default="",
+        description="domain[,domain…] that may ask for locators of persons by message; any other is refused.",
+    )
+    locator_days: int = Field(
+        default=365, ge=1, le=3650, description="The longest that a locator is good for, and how long when nobody says."
+    )
+    locator_subject: str = Field(
+        default="LocatorIssued@Domain", description="The message that answers a request for a locator."
+    )
+
+    @field_validator("locator_issuers")
+    @classmethod
+    def _domains(cls, text: str) -> str:
+        return ",".join(domain_name(name.strip()) for name in text.split(",") if name.strip())
 
     @property
     def limits(self) -> Limits:

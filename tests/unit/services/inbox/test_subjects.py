@@ -7,9 +7,9 @@ import pytest
 
 from emulators.envelopes import Generation
 from services.inbox.domain import Reason, RefusedError
-from services.inbox.subjects import TRANSLATIONS, requested, verify_locator
+from services.inbox.subjects import TRANSLATIONS, change_locator, requested, verify_locator
 from shared.envelope import parse
-from shared.events import Chat, VerificationRequested
+from shared.events import Chat, LocatorRequested, VerificationRequested
 from tests.unit.services.inbox.messages import RECORD, SENDER, as_bytes, message
 
 
@@ -78,7 +78,7 @@ def test_a_refusal_does_not_repeat_what_the_sender_wrote() -> None:
 
 
 def test_the_events_that_messages_become_are_listed_in_one_place() -> None:
-    assert dict(TRANSLATIONS) == {VerificationRequested.type: requested}
+    assert dict(TRANSLATIONS) == {VerificationRequested.type: requested, LocatorRequested.type: change_locator}
 
 
 CHAT = "0190a1b2-0000-7000-8000-000000000001"
@@ -128,3 +128,32 @@ def test_a_wrong_invitation_or_call_is_told_which_member(subject: str, body: dic
         requested(parse(as_bytes(message(body, generation=Generation.POLLYWEB, Subject=subject))))
     assert caught.value.detail.startswith(f"{member}: ")
     assert "\n" not in caught.value.detail
+
+
+def test_issuing_and_revoking_become_one_event_each() -> None:
+    body = {"Locator": "loc-1", "Token": "card-7", "Kind": "biostamp", "Expires": "2030-01-01T00:00:00Z"}
+    issue = change_locator(parse(as_bytes(message(body, Subject="IssueLocator@Identity"))))
+    assert (issue.action, issue.locator, issue.token, issue.kind) == ("issue", "loc-1", "card-7", "biostamp")
+    assert issue.expires_at is not None
+    assert issue.expires_at.isoformat() == "2030-01-01T00:00:00+00:00"
+    assert issue.requester is not None
+    assert (issue.requester.domain, issue.issuer, issue.person) == (SENDER, None, None)
+    revoke = change_locator(parse(as_bytes(message({"Locator": "loc-1"}, Subject="RevokeLocator@Identity"))))
+    assert (revoke.action, revoke.locator) == ("revoke", "loc-1")
+
+
+@pytest.mark.parametrize(
+    ("body", "member"),
+    [
+        ({"Locator": "loc-1"}, "Body.Token"),
+        ({"Token": "card-7"}, "Body.Locator"),
+        ({"Locator": "loc-1", "Token": "card-7", "Kind": "other"}, "Body.Kind"),
+        ({"Locator": "loc-1", "Token": "card-7", "Expires": "tomorrow"}, "Body.Expires"),
+        ({"Locator": "loc-1", "Token": "card-7", "Expires": "2030-01-01T00:00:00"}, "Body.Expires"),
+    ],
+)
+def test_a_wrong_member_of_an_issue_is_named(body: dict[str, Any], member: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        change_locator(parse(as_bytes(message(body, Subject="IssueLocator@Identity"))))
+    assert caught.value.reason is Reason.BODY
+    assert caught.value.detail.startswith(f"{member}: ")

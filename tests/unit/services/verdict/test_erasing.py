@@ -15,16 +15,20 @@ from services.verdict.announcing import Announcing
 from services.verdict.auditing import Auditing
 from services.verdict.erasing import Erasing
 from services.verdict.evidence import EvidenceStore
+from services.verdict.history import History, Remembered
+from services.verdict.policy import Past
 from shared.audit_check import ChainCheck, stored_lines
 from shared.deleter import Deleter
 from shared.erasure import Erasure
 from shared.events import Outcome, PersonErasureRequested, VerdictReached, utc_text
 from shared.holdings import PERSONAL, Holdings
 from shared.liveness import Finding, Result
+from shared.locators import Issue, Locators
 from shared.person_export import PersonExport
 from shared.person_keys import NoDataKeyError, PersonKeys
 from shared.registered_keys import RegisteredKeys
 from shared.retention import DAY_SECONDS, HOUR_SECONDS, RetentionSettings
+from shared.stores import Put
 from shared.tables import TABLES
 from shared.verification import Attempt, State, Verification
 from shared.verifications import Verifications
@@ -66,7 +70,14 @@ class Planted:
         from shared.people import Person  # noqa: PLC0415
 
         await emulated.people.save(Person(self.person, "wallet.example", self.wallet_id, photo))
-        await emulated.people.issue(self.locator, self.person, datetime.fromtimestamp(NOW + 86_400, UTC))
+        until = datetime.fromtimestamp(NOW + 86_400, UTC)
+        await emulated.people.issue(self.locator, self.person, until)
+        await Locators(emulated.tables).issue(
+            Issue("shop.example", self.locator, self.person, until), datetime.now(UTC)
+        )
+        history = History(emulated.tables, 365).add(self.person, Remembered(), Past(NOW, success=True))
+        assert isinstance(history, Put)
+        await emulated.tables.put(history)
         await RegisteredKeys(emulated.tables).register(self.wallet_id, "v=DKIM1;k=ed25519;p=AAAA")
         await VerifiedCodes(emulated.tables, emulated.queries, emulated.keys).save(self.person, "passport", self.code)
         verification = Verification(
@@ -143,7 +154,6 @@ async def test_every_store_holds_something_of_a_planted_person_and_nothing_after
     assert {store for store, count in held.items() if not count} == {
         "dynamodb verdicts",
         "s3 of the provider",
-        "dynamodb history",
     }
 
     await erasing.on_requested(received(PersonErasureRequested(person=planted.person)))
