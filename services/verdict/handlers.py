@@ -189,7 +189,8 @@ class Verdicts:
         """Decide and remember, in one write; None when the history is not the one that was looked at."""
         now = self._clock()
         # What was refused while locked out is no failure more: it would lock out for ever.
-        also = [] if asked.proof is Proof.LOCKED else [self._proofs.remember(verification, asked, outcome, now)]
+        forgotten = asked.proof is Proof.LOCKED or not verification.known
+        also = [] if forgotten else [self._proofs.remember(verification, asked, outcome, now)]
         try:
             decided = await self._verifications.decide(verification, outcome, now, attempt, also)
         except ConditionFailedError as error:

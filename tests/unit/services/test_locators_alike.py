@@ -16,6 +16,7 @@ import orjson
 import pytest
 
 from services.session.prompting import Prompting
+from services.session.prompts import prompts
 from services.session.tokens import Tokens
 from services.verdict.handlers import Verdicts
 from shared.events import DeadlinePassed, PostRequested, Requester, VerificationRequested
@@ -159,10 +160,9 @@ async def ask(emulated: Emulated, publisher: RecordingPublisher, locator: str) -
         verifications=Scene(emulated, publisher).verifications,
         publisher=publisher,
         tokens=Tokens("a secret of thirty-two characters"),
-        domain="identity.example",
+        prompts=prompts("OpenPopup@Wallet", "identity.example"),
         public_url="https://scan.identity.example",
         verification_seconds=600.0,
-        popup_subject="OpenPopup@Wallet",
         clock=lambda: datetime.now(UTC),
     )
     requester = Requester(domain="shop.example", generation=Generation.NLWEB, correlation=str(uuid.uuid4()))
