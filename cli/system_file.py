@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,8 @@ class System:
 
     ``kafka`` is host:port, ``aws`` the endpoint of every AWS client, ``inbox`` the URL to post to, ``session`` the base
     URL of the scan page, ``streaming`` where its video goes (empty: to AWS), ``dns`` address:port, ``world`` and
-    ``log_dir`` absolute folders, ``pid`` the process that runs it, ``verification_seconds`` what a person may take.
+    ``log_dir`` absolute folders, ``pid`` the process that runs it, ``verification_seconds`` what a person may take,
+    ``azure`` the stand-in of Azure's Face resource (empty: none runs).
     """
 
     kafka: str
@@ -36,6 +37,7 @@ class System:
     log_dir: str
     pid: int
     verification_seconds: float
+    azure: str = ""
 
     def write(self, path: Path) -> None:
         """Write the file in one step: no reader ever sees half of it."""
@@ -60,9 +62,10 @@ def read_system(path: Path) -> System:
     if not isinstance(document, dict):
         raise ConfigurationError(f"{path}: no JSON object")
     names = [field.name for field in fields(System)]
-    if missing := [name for name in names if name not in document]:
+    needed = [field.name for field in fields(System) if field.default is MISSING]
+    if missing := [name for name in needed if name not in document]:
         raise ConfigurationError(f"{path}: {', '.join(missing)} missing")
-    return System(**{name: document[name] for name in names})
+    return System(**{name: document[name] for name in names if name in document})
 
 
 def running_system(directory: Path = DEFAULT_DIRECTORY) -> System | None:

@@ -25,16 +25,19 @@ from cli.signing_key import give_signing_key
 from cli.supervisor import Child, Supervisor
 from cli.system_file import FILE_NAME, System
 from cli.workbench_environment import (
+    AZURE_KEY,
     DOMAIN,
     HOST,
     UPDATE_KEY,
     UPDATE_KEY_NAME,
     Ports,
+    azure_environment,
     base_environment,
     chat_endpoints,
     service_environment,
     system_environment,
     verification_seconds,
+    wants_azure,
 )
 from emulators.certificates import make_authority
 from emulators.face_model import write_face_model
@@ -114,6 +117,7 @@ class Workbench:
         self._open.enter_context(self._processes)
         (self._streaming_port,) = free_ports(1)
         kafka, aws, dns = self._start_emulators()
+        azure = self._start_azure() if wants_azure(self._settings) else ""
         inbox_port, session_port, chat_port, *ops_ports = free_ports(3 + len(SERVICES))
         ports = Ports(inbox_port, session_port, chat_port, dict(zip(SERVICES, ops_ports, strict=True)))
         self._endpoint_map.write_text(chat_endpoints(chat_port))
@@ -128,7 +132,7 @@ class Workbench:
             face_model=self._face_model,
             endpoint_map=self._endpoint_map,
             streaming=f"wss://{HOST}:{self._streaming_port}" if self._aws is None else None,
-            settings=self._settings,
+            settings={**(azure_environment(azure) if azure else {}), **self._settings},
         )
         inbox = f"http://{HOST}:{ports.inbox}/inbox"
         self._prepare(kafka, aws, inbox, shared)
@@ -145,10 +149,11 @@ class Workbench:
             world=str(self.world),
             pids=self._pids(SERVICES),
             ops={service: f"http://{HOST}:{port}" for service, port in ports.ops.items()},
-            emulators=self._pids(EMULATORS),
+            emulators=self._pids((*EMULATORS, "azure")),
             log_dir=str(self._logs),
             pid=os.getpid(),
             verification_seconds=verification_seconds(shared),
+            azure=azure,
         )
         for service in SERVICES:
             self.wait_ready(service)
@@ -243,6 +248,14 @@ class Workbench:
             addresses[name] = self._processes.wait_for_line(name, _READY, _START_SECONDS)
             self._step(f"{name} is ready on {addresses[name]}")
         return addresses["kafka"], addresses["aws"], addresses["dns"]
+
+    def _start_azure(self) -> str:
+        """Start the stand-in of Azure's Face resource; return its URL."""
+        arguments = ["--key", AZURE_KEY]
+        self._processes.start(Child("azure", "emulators.azure_face", arguments, base_environment(), self._log("azure")))
+        url = self._processes.wait_for_line("azure", _READY, _START_SECONDS)
+        self._step(f"azure is ready on {url}")
+        return url
 
     def _prepare(self, kafka: str, aws_url: str, inbox: str, shared: Mapping[str, str]) -> None:
         stores = load(StoreSettings, shared)

@@ -19,6 +19,7 @@ INSTANCE: Final = "workbench"
 # The emulated internet takes dynamic updates from whoever is on this machine: this key keeps nobody out.
 UPDATE_KEY_NAME: Final = "workbench"
 UPDATE_KEY: Final = "d29ya2JlbmNoLXdvcmtiZW5jaC13b3JrYmVuY2g="
+AZURE_KEY: Final = "azure-local-key"
 HOST: Final = "127.0.0.1"
 # The embedded broker answers an empty fetch only when its wait is over: a short one keeps every hop short.
 _EMBEDDED_KAFKA: Final = {
@@ -123,6 +124,25 @@ to = ["replied"]
 senders = ["anonymous"]
 """
     )
+
+
+def wants_azure(settings: Mapping[str, str]) -> bool:
+    """Whether the services are told to use Azure, and not told where it is."""
+    chosen = settings.get("FACESCAN_LIVENESS_PROVIDER", "") + settings.get(
+        "FACESCAN_LIVENESS_PROVIDER_BY_REQUESTER", ""
+    )
+    return "azure" in chosen and "FACESCAN_AZURE_ENDPOINT" not in settings
+
+
+def azure_environment(url: str) -> dict[str, str]:
+    """Return the settings by which the services use the stand-in of Azure, its hosted page included."""
+    return {
+        "FACESCAN_AZURE_ENDPOINT": url,
+        "FACESCAN_AZURE_QUICK_LINK": url,
+        "FACESCAN_AZURE_KEY": AZURE_KEY,
+        # It takes as many as come.
+        "FACESCAN_AZURE_SESSIONS_PER_SECOND": "0",
+    }
 
 
 def key_environment(domain: str, dns: str) -> dict[str, str]:

@@ -42,6 +42,7 @@ class Page:
     url: str
     forms: dict[str, Form] = field(default_factory=dict)
     session_id: str | None = None
+    provider_url: str | None = None  # where the camera is, when it is not on this page
 
     def form(self, form_id: str) -> Form:
         """The form with that id, which must be posted."""
@@ -61,7 +62,9 @@ class _PageParser(HTMLParser):
         given = {name: value or "" for name, value in attrs}
         if given.get("data-session-id"):
             self._page.session_id = given["data-session-id"]
-        if tag == "form":
+        if tag == "a" and given.get("id") == "provider":
+            self._page.provider_url = given.get("href")
+        elif tag == "form":
             self._open = Form(given.get("method", "get").lower(), given.get("action", ""))
             self._page.forms[given.get("id", "")] = self._open
         elif tag == "input" and self._open is not None and given.get("type") == "hidden" and given.get("name"):
@@ -111,6 +114,19 @@ class Browser:
         """POST a form with its hidden inputs, as pressing its button does."""
         form = page.form(form_id)
         return await self._walk("POST", urljoin(page.url, form.action), urlencode(form.inputs).encode())
+
+    async def film_elsewhere(self, url: str) -> str:
+        """Go through the provider's own page, which is another site, and return where it leads back to."""
+        async with self._session.get(url, allow_redirects=False) as answer:
+            page = read_page(url, (await answer.content.read(_MOST_PAGE_BYTES)).decode("utf-8", "replace"))
+            if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
+                raise PageError(f"the provider's page answered {answer.status}")
+        form = page.form("film")
+        async with self._session.post(urljoin(url, form.action), data=form.inputs, allow_redirects=False) as answer:
+            back = answer.headers.get("Location")
+            if answer.status != 303 or back is None:  # noqa: PLR2004 - See Other
+                raise PageError(f"the provider's page answered {answer.status} and leads nowhere")
+        return back
 
     async def _walk(self, method: str, url: str, body: bytes | None) -> Page:
         for _ in range(_MOST_REDIRECTS):

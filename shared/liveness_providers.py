@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 from shared.errors import UnavailableError
 from shared.liveness import LivenessProvider
-from shared.liveness_settings import REKOGNITION, LivenessSettings
-from shared.stores import Aws
+from shared.liveness_settings import AZURE, REKOGNITION, LivenessSettings
+from shared.stores import Aws, Tables
 
 Make = Callable[[], LivenessProvider]
 
@@ -42,7 +42,7 @@ def only(provider: LivenessProvider) -> Providers:
 
 
 def providers_from(
-    settings: LivenessSettings, aws: Aws, *, streaming_role: str | None = None, streaming_url: str = ""
+    settings: LivenessSettings, aws: Aws, tables: Tables, *, streaming_role: str | None = None, streaming_url: str = ""
 ) -> Providers:
     """Return the providers that are configured; ``streaming_role`` and ``streaming_url`` are for who serves a page."""
 
@@ -56,5 +56,15 @@ def providers_from(
             sessions_per_second=settings.rekognition_sessions_per_second,
         )
 
+    def azure() -> LivenessProvider:
+        from shared.legal_photos import LegalPhotos  # noqa: PLC0415 - see the module
+        from shared.liveness_azure import AzureProvider  # noqa: PLC0415
+        from shared.person_keys import PersonKeys  # noqa: PLC0415
+
+        photos = LegalPhotos(aws, PersonKeys(aws, tables, settings), settings)
+        return AzureProvider(settings, aws, photos)
+
     makers: dict[str, Make] = {REKOGNITION: rekognition}
+    if settings.azure_endpoint is not None:
+        makers[AZURE] = azure
     return Providers(makers, settings.liveness_provider, settings.provider_of_requester)

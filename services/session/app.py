@@ -30,11 +30,11 @@ from shared.events import (
     VerificationRequested,
 )
 from shared.liveness_providers import Providers, providers_from
-from shared.liveness_settings import REKOGNITION
+from shared.liveness_settings import AZURE, REKOGNITION
 from shared.people import People
 from shared.service import Service
 from shared.settings import Environment
-from shared.tables import ATTEMPTS, LOCATORS, PERSONS, TURNS, VERIFICATIONS
+from shared.tables import ATTEMPTS, LOCATORS, PERSON_KEYS, PERSONS, TURNS, VERIFICATIONS
 from shared.verifications import Verifications
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def build(settings: SessionSettings) -> Service:
     """Put the session service together."""
     # Clients of what is not used are made when they are needed, if ever.
     uses = [name for name in (REKOGNITION,) if name in settings.providers_used]
-    service = Service("session", settings, tables=_TABLES, uses=uses)
+    tables = (*_TABLES, PERSON_KEYS) if AZURE in settings.providers_used else _TABLES
+    service = Service("session", settings, tables=tables, uses=uses)
     verifications = Verifications(service.tables)
     tokens = Tokens(settings.scan_token_secret.get_secret_value())
     prompting = Prompting(
@@ -68,6 +69,7 @@ def build(settings: SessionSettings) -> Service:
     providers = providers_from(
         settings,
         service.aws,
+        service.tables,
         streaming_role=settings.streaming_role,
         streaming_url=settings.development_streaming_url or "",
     )
@@ -84,6 +86,7 @@ def build(settings: SessionSettings) -> Service:
     page = ScanPage(
         verifications=verifications,
         attempts=attempts,
+        providers=providers,
         admission=admission,
         most_attempts=settings.most_attempts,
         clock=now_utc,

@@ -14,7 +14,7 @@ from shared.broker import Publisher
 from shared.delays import publish_at
 from shared.errors import FacescanError, UnavailableError
 from shared.events import CaptureCompleted, Context, DeadlinePassed, SessionCreated, VerificationOpened
-from shared.liveness import ProviderTroubleError, SessionOrder
+from shared.liveness import ProviderTroubleError, Redirect, SessionOrder, Streaming
 from shared.liveness_providers import Providers
 from shared.stores import ConditionFailedError
 from shared.telemetry import SpanKind, span
@@ -172,10 +172,17 @@ class Attempts:
             return
         await self._end_early(verification, attempt)
 
-    async def failed(self, attempt: Attempt) -> None:
-        """Note that the provider created a session and then let nobody in: the next try has one of its own."""
-        with contextlib.suppress(ConditionFailedError):
-            await self._verifications.end_attempt(attempt.verification_id, attempt.attempt, trouble=True)
+    async def access(self, attempt: Attempt, return_url: str) -> Streaming | Redirect:
+        """Return how the browser gets to an attempt's session. Raises UnavailableError.
+
+        An attempt that the provider lets nobody into is over by no fault of the person's: the next has its own session.
+        """
+        try:
+            return await self._providers.named(attempt.provider).access(attempt, return_url)
+        except ProviderTroubleError:
+            with contextlib.suppress(ConditionFailedError):
+                await self._verifications.end_attempt(attempt.verification_id, attempt.attempt, trouble=True)
+            raise
 
     async def decline(self, verification: Verification) -> None:
         """Note that the person wants no check: the verification ends now, as it would at its deadline."""

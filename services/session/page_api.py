@@ -19,10 +19,10 @@ from services.session.scan_page import lets_in, page_span
 from services.session.tokens import BrowserKey
 from services.session.turns import NotYetError
 from shared.errors import UnavailableError
-from shared.liveness import ProviderTroubleError, Redirect, Streaming
+from shared.liveness import Redirect
 from shared.liveness_providers import Providers
 from shared.stores import ConditionFailedError
-from shared.verification import Attempt, Verification
+from shared.verification import Verification
 from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ class PageApi:
             except (TakenError, ConditionFailedError):
                 now = await self._verifications.get(verification.verification_id)
                 return _json(self._facts(key, now or verification), 409)
-            access = await self._access(attempt)
+            access = await self._attempts.access(attempt, self._admission.return_url(attempt.verification_id))
         begun = {
             "attempt": attempt.attempt,
             "seconds": max(0, attempt.expires_at - int(self._clock().timestamp())),
@@ -167,14 +167,6 @@ class PageApi:
     def _may_choose(self, verification: Verification) -> bool:
         """Whether the check without flashing lights can be had."""
         return self._lights_optional and self._providers.of_requester(verification.requester).lights_optional
-
-    async def _access(self, attempt: Attempt) -> Streaming | Redirect:
-        provider = self._providers.named(attempt.provider)
-        try:
-            return await provider.access(attempt, self._admission.return_url(attempt.verification_id))
-        except ProviderTroubleError:
-            await self._attempts.failed(attempt)
-            raise
 
     async def _finished(self, key: BrowserKey, verification: Verification, said: _Ended) -> Response:
         if said.attempt == verification.attempt and verification.attempt_open:

@@ -100,6 +100,21 @@ def check_page(own: Own, session_id: str) -> str:
     )
 
 
+def away_page(own: Own, url: str) -> str:
+    """The way to the provider's own page, which films and leads back here."""
+    return _document(
+        "Look into the camera",
+        "<p>Your camera is used on the page of the service that checks. You come back here when it is done.</p>"
+        f'<p><a id="provider" rel="noreferrer" href="{escape(url)}">Go on to the check</a></p>'
+        + own.form("done", "done", "I am done"),
+    )
+
+
+def back_page(own: Own) -> str:
+    """Back from the provider's own page."""
+    return _document("Welcome back", "<p>Press the button to go on.</p>" + own.form("done", "done", "I am done"))
+
+
 def wait_page() -> str:
     """The result is being fetched."""
     return _document("One moment", '<p role="status">Your check is being looked at.</p>', refresh="2")

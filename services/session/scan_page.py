@@ -23,9 +23,11 @@ from services.session.pages import Own
 from services.session.tokens import BrowserKey
 from services.session.turns import NotYetError
 from shared.errors import UnavailableError
+from shared.liveness import Redirect
+from shared.liveness_providers import Providers
 from shared.stores import ConditionFailedError
 from shared.telemetry import SpanKind, span
-from shared.verification import ENDED, Verification
+from shared.verification import ENDED, Attempt, Verification
 from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class ScanPage:
         *,
         verifications: Verifications,
         attempts: Attempts,
+        providers: Providers,
         admission: Admission,
         most_attempts: int,
         clock: Callable[[], datetime],
@@ -53,6 +56,7 @@ class ScanPage:
     ) -> None:
         self._verifications = verifications
         self._attempts = attempts
+        self._providers = providers
         self._admission = admission
         self._most_attempts = most_attempts
         self._clock = clock
@@ -115,10 +119,10 @@ class ScanPage:
     async def _noted_done(self, identifier: str, key: BrowserKey) -> Verification | None:
         return await self._attempts.done(identifier, key.fingerprint)
 
-    async def _look(self, _request: Request, own: Own, verification: Verification) -> Response:
+    async def _look(self, request: Request, own: Own, verification: Verification) -> Response:
         with page_span("look", verification):
             shown = screen(verification, self._clock(), self._most_attempts)
-            answer = await self._show(own, verification, shown)
+            answer = await self._show(own, verification, shown, returned="returned" in request.query_params)
             if self._program is None:
                 return answer
             document = pages.with_program(bytes(answer.body).decode(), self._program)
@@ -139,12 +143,21 @@ class ScanPage:
                 return page
             except ConditionFailedError:
                 return RedirectResponse(own.path, 303, PRIVATE)
-            return _page(pages.check_page(own, attempt.provider_session_id), 200, Screen.CHECK)
+            return _page(await self._check(own, attempt), 200, Screen.CHECK)
 
     async def _done(self, _request: Request, own: Own, _verification: Verification) -> Response:
         return RedirectResponse(own.path, 303, PRIVATE)
 
-    async def _show(self, own: Own, verification: Verification, shown: Screen) -> Response:
+    async def _check(self, own: Own, attempt: Attempt) -> str:
+        """The page of a running attempt: where it is filmed."""
+        provider = self._providers.named(attempt.provider)
+        if provider.streaming_url:
+            return pages.check_page(own, attempt.provider_session_id)
+        access = await self._attempts.access(attempt, self._admission.return_url(attempt.verification_id))
+        assert isinstance(access, Redirect)  # noqa: S101 - for the type checker: our page does not film
+        return pages.away_page(own, access.url)
+
+    async def _show(self, own: Own, verification: Verification, shown: Screen, *, returned: bool) -> Response:
         match shown:
             case Screen.START:
                 again = verification.ended_attempt > 0
@@ -154,7 +167,7 @@ class ScanPage:
                     attempt = await self._attempts.begin(verification)
                 except TakenError:
                     return _page(pages.taken_page(), 200, shown)
-                page = pages.check_page(own, attempt.provider_session_id)
+                page = pages.back_page(own) if returned else await self._check(own, attempt)
             case Screen.WAIT:
                 page = pages.wait_page()
             case Screen.FINISHED:

@@ -83,7 +83,7 @@ def build(settings: VerdictSettings) -> Service:
     )
     verdicts = Verdicts(
         verifications=verifications,
-        providers=providers_from(settings, service.aws),
+        providers=providers_from(settings, service.aws, service.tables),
         evidence=EvidenceStore(service.aws, settings.bucket, keys),
         faces=RekognitionFaces(service.aws, LegalPhotos(service.aws, keys, settings)),
         proofs=proofs,

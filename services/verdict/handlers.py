@@ -32,6 +32,8 @@ _GRACE_SECONDS: Final = 3.0
 # late, and what it does not find is no silence of the person's.
 _FORGOTTEN_SECONDS: Final = 180
 _LOOKS_AT_HISTORY: Final = 5
+_LOOKS_TO_ERASE: Final = 60
+_ERASE_AGAIN_SECONDS: Final = 30.0
 
 
 class Verdicts:
@@ -67,8 +69,10 @@ class Verdicts:
             if verification.state is State.DECIDED:
                 # What came between the decision and its announcement kept the evidence too.
                 await self._forget_left(attempt)
+            await self._erase(attempt, received.attempt)
         elif verification.attempt == attempt.attempt and verification.attempt_open:
             await self._judge_in_time(verification, attempt, was_captured=True)
+            await self._erase(attempt, received.attempt)
 
     async def on_deadline(self, received: Received[DeadlinePassed]) -> None:
         """End what is still open: an attempt whose page went silent, or the whole verification."""
@@ -82,6 +86,9 @@ class Verdicts:
             ):
                 captured = verification.state is State.CAPTURED
                 await self._judge_in_time(verification, attempt, was_captured=captured, last_look=True)
+                await self._erase(attempt, received.attempt)
+            elif received.attempt > 1:
+                await self._erase(attempt, received.attempt)  # what could not be done the time before
             return
         found = await self._verifications.get(data.verification_id)
         if found is None:
@@ -226,6 +233,16 @@ class Verdicts:
         if ended.tries_used >= self._most_attempts:
             decided = await self._verifications.decide(ended, outcome_without_check(ended), self._clock())
             await self._announcing.announce(decided, attempt)
+
+    async def _erase(self, attempt: Attempt, look: int) -> None:
+        """Let the provider forget the session: it has served. What cannot be done now is done later."""
+        try:
+            await self._providers.named(attempt.provider).erase(attempt.provider_session_id)
+        except UnavailableError as error:
+            if look < _LOOKS_TO_ERASE:
+                raise RetryLaterError("the provider could not erase the session yet", _ERASE_AGAIN_SECONDS) from error
+            # It forgets by itself after a while (docs/providers.md).
+            log.warning("session not erased", extra={"verification_id": attempt.verification_id, "why": str(error)})
 
     async def _forget_left(self, attempt: Attempt) -> None:
         """Remove what an earlier look has kept and could not remove."""

@@ -48,12 +48,22 @@ def start_system(directory: Path, open_parts: ExitStack, *, kafka: str | None, s
     return Running(workbench, with_peers(workbench.system, StoreSettings(), open_parts))
 
 
-@pytest.fixture(scope="module", params=["embedded", pytest.param("apache", marks=pytest.mark.kafka)])
+BROKERS = ["embedded", pytest.param("apache", marks=pytest.mark.kafka)]
+
+
+@pytest.fixture(scope="module", params=BROKERS)
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One system for a module, once on the embedded broker and once on a real Apache Kafka."""
+    yield from one_system(request, tmp_path_factory)
+
+
+def one_system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Start the system that a fixture's parameter names: a broker, or the provider azure on the embedded one."""
     kafka = request.getfixturevalue("real_kafka") if request.param == "apache" else None
     with ExitStack() as open_parts:
         settings = {"FACESCAN_VERIFICATION_SECONDS": str(VERIFICATION_SECONDS)}
+        if request.param == "azure":
+            settings["FACESCAN_LIVENESS_PROVIDER"] = "azure"
         yield start_system(tmp_path_factory.mktemp(request.param), open_parts, kafka=kafka, settings=settings)
 
 

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from bench.load import MIXED, SUCCESS, WRONG_PERSON, Load, Role
@@ -16,7 +18,14 @@ from shared.cloudevents import parse_record
 from shared.events import VerdictReached, VerificationRequested
 from shared.people import People
 from shared.stores import Tables
-from tests.e2e.conftest import VERIFICATION_SECONDS, Running
+from tests.e2e.conftest import BROKERS, VERIFICATION_SECONDS, Running, one_system
+
+
+@pytest.fixture(scope="module", params=["azure", *BROKERS])
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The same suite on both liveness providers: Rekognition on either broker, Azure on the embedded one."""
+    yield from one_system(request, tmp_path_factory)
+
 
 NOBODY = Role("nobody", "FAILURE", shows_up=False)
 

@@ -96,7 +96,8 @@ async def program(emulated: Emulated, publisher: RecordingPublisher) -> AsyncIte
             providers=providers, clock=program.now,
         )  # fmt: skip
         page = ScanPage(
-            verifications=verifications, attempts=attempts, admission=admission, most_attempts=3, clock=program.now,
+            verifications=verifications, attempts=attempts, providers=providers, admission=admission, most_attempts=3,
+            clock=program.now,
             more_routes=api.routes(),
         )  # fmt: skip
         async with serving(page.application()) as url:

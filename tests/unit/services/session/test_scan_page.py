@@ -131,10 +131,11 @@ async def page(emulated: Emulated, publisher: RecordingPublisher) -> AsyncIterat
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
         page = Page(emulated, publisher, http)
         await page.verifications.create(page.verification)
+        providers = only(RekognitionProvider(emulated.aws, sessions_per_second=0, endpoint="wss://127.0.0.1"))
         attempts = Attempts(
             verifications=page.verifications,
             publisher=publisher,
-            providers=only(RekognitionProvider(emulated.aws, sessions_per_second=0)),
+            providers=providers,
             turns=Turns(tables=emulated.tables, verifications=page.verifications, clock=page.now),
             attempt_seconds=165.0,
             clock=page.now,
@@ -142,6 +143,7 @@ async def page(emulated: Emulated, publisher: RecordingPublisher) -> AsyncIterat
         application = ScanPage(
             verifications=page.verifications,
             attempts=attempts,
+            providers=providers,
             admission=Admission(page.tokens, "http://127.0.0.1"),
             most_attempts=3,
             clock=page.now,

@@ -210,7 +210,7 @@ async def test_pages_of_two_hundred_persons_at_once_are_all_served_and_told_how_
             providers=provider, clock=lambda: datetime.now(UTC),
         )  # fmt: skip
         return ScanPage(
-            verifications=verifications, attempts=attempts, admission=admission, most_attempts=3,
+            verifications=verifications, attempts=attempts, providers=provider, admission=admission, most_attempts=3,
             clock=lambda: datetime.now(UTC), more_routes=api.routes(),
         ).application()  # fmt: skip
 
