@@ -43,10 +43,12 @@ LOOK_MILLISECONDS: Final = 1000
 
 _PATIENT_MILLISECONDS: Final = 100
 # Of one partition in one request: many records that are sent at once travel together (the client's default is 16 KiB).
-_LARGEST_BATCH_BYTES: Final = 128 * 1024
+LARGEST_BATCH_BYTES: Final = 128 * 1024
 _FLUSH_SECONDS: Final = 5.0
 
 RecordHeader = tuple[str, bytes | None]
+# Key, value and headers, for a topic and a partition that are named once for many.
+Together = tuple[bytes, bytes, Sequence[RecordHeader]]
 
 
 def consumer_options(settings: KafkaSettings, group: str, *, patient: bool = False) -> dict[str, Any]:
@@ -89,7 +91,7 @@ class Publisher:
             enable_idempotence=True,
             linger_ms=self._settings.kafka_linger_milliseconds,
             max_request_size=LARGEST_RECORD_BYTES + 100_000,
-            max_batch_size=_LARGEST_BATCH_BYTES,
+            max_batch_size=LARGEST_BATCH_BYTES,
             partitioner=_partition_of,
             request_timeout_ms=20_000,
             retry_backoff_ms=100,
@@ -149,17 +151,47 @@ class Publisher:
                 if not acknowledged.done():
                     await acknowledged
                 acknowledged.result()
-        except MessageSizeTooLargeError as error:
-            raise UnprocessableError("the record is too large for the broker") from error
         except KafkaError as error:
-            if isinstance(error, _FATAL):
-                log.critical("the producer cannot go on", extra={"error": type(error).__name__})
-                self.fatal.set()
             # The others were sent too; their errors must not be reported as never retrieved.
             await asyncio.gather(*waiting, return_exceptions=True)
-            raise UnavailableError(f"Kafka did not acknowledge: {type(error).__name__}") from error
+            raise self._failed(error) from error
         for topic in topics:
             _counter(topic).inc()
+
+    async def partitions(self, topic: str) -> Sequence[int]:
+        """Return the partitions of a topic as they are known now. Raises UnavailableError."""
+        if self._producer is None:
+            raise UnavailableError("the producer is not connected")
+        try:
+            return sorted(await self._producer.partitions_for(topic))
+        except KafkaError as error:
+            raise self._failed(error) from error
+
+    async def append(self, topic: str, partition: int, records: Sequence[Together]) -> None:
+        """Append records to one partition as one batch and wait for the broker: all of them are in its log, or none.
+
+        They must fit a batch (``LARGEST_BATCH_BYTES`` with headers), or be one. Raises as ``send`` does.
+        """
+        if self._producer is None:
+            raise UnavailableError("the producer is not connected")
+        try:
+            batch = self._producer.create_batch()
+            for key, value, headers in records:
+                if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+                    raise UnprocessableError("the records do not fit one batch")
+            await (await self._producer.send_batch(batch, topic, partition=partition))
+        except KafkaError as error:
+            raise self._failed(error) from error
+        _counter(topic).inc(len(records))
+
+    def _failed(self, error: KafkaError) -> UnavailableError | UnprocessableError:
+        """Return what is said of the client's error, and end the process's publishing when it cannot go on."""
+        if isinstance(error, MessageSizeTooLargeError):
+            return UnprocessableError("the record is too large for the broker")
+        if isinstance(error, _FATAL):
+            log.critical("the producer cannot go on", extra={"error": type(error).__name__})
+            self.fatal.set()
+        return UnavailableError(f"Kafka did not acknowledge: {type(error).__name__}")
 
 
 def _partition_of(key: bytes | None, every: Sequence[int], available: Sequence[int]) -> int:

@@ -38,19 +38,20 @@ class CloudEvent:
 
     def to_headers(self) -> list[tuple[str, bytes]]:
         """Return the record headers of binary mode; the record's value is ``data`` as it is."""
-        attributes = {
-            "ce_specversion": "1.0",
-            "ce_id": self.id,
-            "ce_source": self.source,
-            "ce_type": self.type,
-            "ce_time": (self.time or datetime.now(UTC)).isoformat().replace("+00:00", "Z"),
-            "content-type": self.content_type,
-        }
+        time = (self.time or datetime.now(UTC)).isoformat().replace("+00:00", "Z")
+        headers = [
+            ("ce_specversion", b"1.0"),
+            ("ce_id", self.id.encode()),
+            ("ce_source", self.source.encode()),
+            ("ce_type", self.type.encode()),
+            ("ce_time", time.encode()),
+            ("content-type", self.content_type.encode()),
+        ]
         if self.subject is not None:
-            attributes["ce_subject"] = self.subject
+            headers.append(("ce_subject", self.subject.encode()))
         if self.traceparent is not None:
-            attributes["ce_traceparent"] = self.traceparent
-        return [(name, value.encode()) for name, value in attributes.items()]
+            headers.append(("ce_traceparent", self.traceparent.encode()))
+        return headers
 
 
 def parse_record(headers: Sequence[Header], value: bytes | None) -> CloudEvent:

@@ -23,7 +23,7 @@ def records(
     made: list[Record] = []
     for name, endpoint in route.endpoints.items():
         data: EventData = (
-            TRANSLATIONS[endpoint.event](envelope)
+            TRANSLATIONS[endpoint.event].event(envelope)
             if isinstance(endpoint, TopicEndpoint) and endpoint.event is not None
             else _request(name, endpoint, envelope, message, accepted_at)
         )

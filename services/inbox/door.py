@@ -1,25 +1,28 @@
 """The front door: one route, bounded before parsing, answered 200 only when the log has the message (rules 7, 12)."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
+from opentelemetry.trace import Span, Status, StatusCode
 from prometheus_client import Counter, Histogram
 
 from services.inbox.addresses import Addresses
 from services.inbox.answers import Answer, problem, reply
 from services.inbox.domain import Reason, RefusedError
 from services.inbox.guard import Guard
-from services.inbox.http_connection import Head
-from services.inbox.intake import Intake
+from services.inbox.http_application import Head
+from services.inbox.intake import TAKEN, Intake
 from services.inbox.json_bounds import JsonBounds, beyond
-from services.inbox.opener import Opener
+from services.inbox.opener import Doubt, Opener
 from services.inbox.quiet_log import QuietLog
 from services.inbox.shedding import Load
 from shared.envelope import ANONYMOUS, Envelope
-from shared.telemetry import SpanKind, span
+from shared.telemetry import SpanKind, current_traceparent, open_span, traceparent_of, within
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +39,7 @@ _READS: Final = frozenset({b"GET", b"HEAD"})
 # Looked up once: a metric's child by its label costs more than counting.
 _COUNTERS: Final = {reason: ANSWERED.labels(reason.value) for reason in Reason}
 _ACCEPTED_COUNTER: Final = ANSWERED.labels("accepted")
+_TAKEN_ANSWER: Final = reply(TAKEN)
 # What says that a signature was looked for and did not hold.
 _FORGED: Final = frozenset(
     {Reason.SIGNATURE, Reason.KEY_ABSENT, Reason.KEY_MALFORMED, Reason.KEY_REVOKED, Reason.KEY_WEAK,
@@ -68,6 +72,7 @@ class Door:
         self._json_bounds = json_bounds
         self._clock = clock
         self._refusals = QuietLog(log, clock)
+        self._tasks: set[asyncio.Task[None]] = set()
         self.reserve = load.reserve
         self.release = load.release
 
@@ -100,44 +105,113 @@ class Door:
         if reason is not None:
             _COUNTERS[reason].inc()
 
-    async def respond(self, head: Head, body: bytes) -> Answer:
-        """Answer one whole request."""
+    def respond(self, head: Head, body: bytes, answered: Callable[[Answer], None]) -> Answer | None:
+        """Answer one whole request, at once or later; see Application."""
+        work = _Work(head.client, body, answered, self._clock(), open_span("POST /inbox", kind=SpanKind.SERVER))
         self._load.in_flight += 1
         try:
-            return await self._take(head.client, body)
+            return self._begin(work)
         except RefusedError as error:
-            _COUNTERS[error.reason].inc()
-            self._refusals.info("refused", error.reason.value, error.detail)
-            return problem(error.reason, error.detail, retry_after_seconds=error.retry_after_seconds)
-        finally:
-            self._load.in_flight -= 1
+            return self._refused(work, error)
+        except Exception:
+            self._end(work)
+            raise
 
-    async def _take(self, client: str, body: bytes) -> Answer:
-        if (broken := beyond(body, self._json_bounds)) is not None:
+    def _begin(self, work: "_Work") -> Answer | None:
+        """Do all that waits for nobody; what is to be waited for goes on by itself."""
+        if (broken := beyond(work.body, self._json_bounds)) is not None:
             raise RefusedError(Reason.COMPLEX, broken)
-        started = self._clock()
-        with span("POST /inbox", kind=SpanKind.SERVER):
-            envelope = self._opener.read(body)
-            await self._prove(client, envelope)
-            answer = await self._intake.take(envelope, body)
-        ANSWER_SECONDS.observe(self._clock() - started)
-        _ACCEPTED_COUNTER.inc()
-        log.info(
-            "accepted",
-            extra={"sender": envelope.sender, "correlation": envelope.correlation, "subject": envelope.subject},
-        )
-        return reply(answer)
-
-    async def _prove(self, client: str, envelope: Envelope) -> None:
+        envelope = work.envelope = self._opener.read(work.body)
         # Nobody is proven as Anonymous: each address has a bucket of its own for it.
-        sender = f"{ANONYMOUS} {client}" if envelope.sender == ANONYMOUS else envelope.sender
-        self._guard.before_proof(client, sender)
+        work.sender = f"{ANONYMOUS} {work.client}" if envelope.sender == ANONYMOUS else envelope.sender
+        self._guard.before_proof(work.client, work.sender)
         try:
-            await self._opener.authenticate(envelope)
+            doubt = self._opener.prove(envelope)
         except RefusedError as error:
-            if error.reason in _FORGED:
-                self._guard.failed(client, sender)
+            self._charge(work, error)
+            raise
+        if doubt is not None:
+            self._guard.wait(work.client)
+        else:
+            self._guard.proven(work.client, work.sender)
+            if self._intake.append(envelope, work.body, traceparent_of(work.span), partial(self._stored, work)):
+                return None
+        task = asyncio.get_running_loop().create_task(self._go_on(work, envelope, doubt))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return None
+
+    async def _go_on(self, work: "_Work", envelope: Envelope, doubt: Doubt | None) -> None:
+        """Answer what waits for a key or for a reply."""
+        try:
+            with within(work.span):
+                if doubt is not None:
+                    await self._settle(work, envelope, doubt)
+                answer = self._accepted(work, await self._intake.take(envelope, work.body, current_traceparent()))
+        except RefusedError as error:
+            answer = self._refused(work, error)
+        except Exception:
+            log.exception("a bug at the door")
+            self._end(work)
+            answer = problem(Reason.INTERNAL)
+            self.count(Reason.INTERNAL)
+        work.answered(answer)
+
+    async def _settle(self, work: "_Work", envelope: Envelope, doubt: Doubt) -> None:
+        try:
+            await self._opener.settle(envelope, doubt)
+        except RefusedError as error:
+            self._charge(work, error)
             raise
         finally:
-            self._guard.decided(client)
-        self._guard.proven(client, sender)
+            self._guard.decided(work.client)
+        self._guard.proven(work.client, work.sender)
+
+    def _charge(self, work: "_Work", error: RefusedError) -> None:
+        if error.reason in _FORGED:
+            self._guard.failed(work.client, work.sender)
+
+    def _stored(self, work: "_Work", error: RefusedError | None) -> None:
+        """Answer a message that the log has, or has not."""
+        work.answered(self._accepted(work, TAKEN) if error is None else self._refused(work, error))
+
+    def _accepted(self, work: "_Work", body: bytes) -> Answer:
+        self._end(work)
+        ANSWER_SECONDS.observe(self._clock() - work.began)
+        _ACCEPTED_COUNTER.inc()
+        if (envelope := work.envelope) is not None:
+            log.info(
+                "accepted",
+                extra={"sender": envelope.sender, "correlation": envelope.correlation, "subject": envelope.subject},
+            )
+        return _TAKEN_ANSWER if body is TAKEN else reply(body)
+
+    def _refused(self, work: "_Work", error: RefusedError) -> Answer:
+        self._end(work, type(error).__name__)
+        _COUNTERS[error.reason].inc()
+        self._refusals.info("refused", error.reason.value, error.detail)
+        return problem(error.reason, error.detail, retry_after_seconds=error.retry_after_seconds)
+
+    def _end(self, work: "_Work", failed: str | None = None) -> None:
+        self._load.in_flight -= 1
+        if work.span is not None:
+            if failed is not None:
+                work.span.set_status(Status(StatusCode.ERROR, failed))
+            work.span.end()
+
+
+class _Work:
+    """One request that is being answered."""
+
+    __slots__ = ("answered", "began", "body", "client", "envelope", "sender", "span")
+
+    def __init__(
+        self, client: str, body: bytes, answered: Callable[[Answer], None], began: float, opened: Span | None
+    ) -> None:
+        self.client = client
+        self.body = body
+        self.answered = answered
+        self.began = began
+        self.span = opened
+        self.sender = ""
+        self.envelope: Envelope | None = None

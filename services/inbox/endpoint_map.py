@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -219,7 +220,7 @@ class Route:
         """Check that the message can become what the endpoints want. Raises RefusedError naming the member."""
         for endpoint in self.endpoints.values():
             if isinstance(endpoint, TopicEndpoint) and endpoint.event is not None:
-                TRANSLATIONS[endpoint.event](envelope)
+                TRANSLATIONS[endpoint.event].check(envelope)
 
 
 MANIFEST_ROUTE: Final = Route(MANIFEST_SUBJECT, frozenset(SenderKind), {})
@@ -232,6 +233,8 @@ class EndpointMap:
         self.endpoints: Mapping[str, TopicEndpoint | HttpEndpoint | SyncEndpoint] = file.endpoints
         self.digest = digest
         self._by_pattern: dict[tuple[str, str], Route] = {}
+        # Each message asks twice, nearly always for one of a few subjects; strangers' own are bounded.
+        self.find = lru_cache(maxsize=1024)(self._find)
         for entry in sorted(file.routes, key=lambda entry: entry.priority):
             self._by_pattern[_parts(entry.subject)] = self._route(entry)
 
@@ -241,7 +244,7 @@ class EndpointMap:
         rest = {name: end for name, end in chosen.items() if not isinstance(end, SyncEndpoint)}
         return Route(entry.subject, frozenset(entry.senders), rest, replies, entry.priority)
 
-    def find(self, subject: str) -> Route | None:
+    def _find(self, subject: str) -> Route | None:
         """Return where messages with this subject go: the highest priority, then the most exact; None for nowhere."""
         if subject == MANIFEST_SUBJECT:
             return MANIFEST_ROUTE

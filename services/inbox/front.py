@@ -6,7 +6,7 @@ from collections.abc import Callable
 from services.inbox.addresses import Addresses, networks
 from services.inbox.door import Door
 from services.inbox.guard import Guard, Rates
-from services.inbox.http_connection import ConnectionLimits
+from services.inbox.http_application import ConnectionLimits
 from services.inbox.http_server import DoorServer
 from services.inbox.intake import Intake
 from services.inbox.json_bounds import JsonBounds

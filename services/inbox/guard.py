@@ -50,7 +50,7 @@ class Guard:
         return self._addresses.take(address)
 
     def before_proof(self, address: str, sender: str) -> None:
-        """Let a message that claims ``sender`` have its signature checked, until ``decided``; or raise RefusedError."""
+        """Let a message that claims ``sender`` have its signature checked, or raise RefusedError."""
         if self._lately_proven(address, sender):
             # Its own bucket may be looked at: this address has spoken for the sender before.
             if wait := self._senders.wait(sender):
@@ -59,6 +59,9 @@ class Guard:
             raise RefusedError(
                 Reason.UNVERIFIED_RATE, "too many messages in this sender's name failed", retry_after_seconds=wait
             )
+
+    def wait(self, address: str) -> None:
+        """Let a message of this address wait for its key, until ``decided``; or raise RefusedError."""
         if self._waiting[address] >= self._rates.most_waiting_per_address:
             raise RefusedError(Reason.UNVERIFIED_RATE, "too many messages from this address wait for their keys")
         if self._all_waiting >= self._rates.most_waiting:
@@ -67,7 +70,7 @@ class Guard:
         self._all_waiting += 1
 
     def decided(self, address: str) -> None:
-        """End what ``before_proof`` began."""
+        """End what ``wait`` began."""
         self._all_waiting -= 1
         self._waiting[address] -= 1
         if not self._waiting[address]:

@@ -8,7 +8,8 @@ from typing import Final
 
 from services.inbox.addresses import Addresses
 from services.inbox.domain import Reason
-from services.inbox.http_connection import Application, Connection, ConnectionLimits
+from services.inbox.http_application import Application, ConnectionLimits
+from services.inbox.http_connection import Connection
 from services.inbox.shedding import Load
 from services.inbox.tls import Tls
 from shared.http_server import bind

@@ -79,18 +79,27 @@ class KeyCache:
         self._proven: OrderedDict[str, KnownKeys] = OrderedDict()
         self._others: OrderedDict[str, KnownKeys] = OrderedDict()
         self._asking: dict[str, asyncio.Task[KnownKeys]] = {}
+        self._hits = CACHE.labels(source, "hit")
 
     @property
     def moment(self) -> int:
         """Now, as the number of the last look-up begun: an answer with a higher one is newer."""
         return self._look_ups
 
+    def known(self, name: str) -> KnownKeys | None:
+        """Return what is known of ``name`` without asking, or None."""
+        known = self._known(name)
+        if known is None or self._clock() >= known.until:
+            return None
+        self._hits.inc()
+        return known
+
     async def find(self, name: str, owner: str) -> KnownKeys:
         """Return what is known of ``name``, asking when nothing is; undecided when that is not allowed now."""
+        fresh = self.known(name)
+        if fresh is not None:
+            return fresh
         known = self._known(name)
-        if known is not None and self._clock() < known.until:
-            CACHE.labels(self._source, "hit").inc()
-            return known
         asking = self._asking.get(name)
         if asking is None:
             # A name that has verified before costs one look-up for its time to live, whatever strangers do.

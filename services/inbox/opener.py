@@ -1,6 +1,7 @@
 """The opener: is this message what it says it is, and from whom it says? (protocol §1, §2, §3)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -24,6 +25,8 @@ _UNUSABLE: Final = {
     Answer.ABSENT: (Reason.KEY_ABSENT, "no key of the sender's is published or registered"),
     Answer.UNDECIDED: (Reason.UNDECIDED, "the sender's key cannot be looked up now"),
 }
+# What another look-up of the same key does not change.
+_FINAL: Final = (Reason.INSECURE, Reason.UNDECIDED)
 
 
 class Opener:
@@ -70,13 +73,20 @@ class Opener:
         return envelope
 
     async def authenticate(self, envelope: Envelope) -> None:
-        """Check that the sender made this message, by its key. Raises RefusedError. May look the key up.
+        """Check that the sender made this message, by its key. Raises RefusedError. May look the key up."""
+        doubt = self.prove(envelope)
+        if doubt is not None:
+            await self.settle(envelope, doubt)
+
+    def prove(self, envelope: Envelope) -> "Doubt | None":
+        """Check that the sender made this message, by what is known; return what is left to be asked, None for nothing.
 
         A domain's key is in DNS, a wallet's is registered, and who is Anonymous has none: nothing is believed of it.
+        Raises RefusedError for what no look-up can change.
         """
         match sender_kind(envelope):
             case SenderKind.ANONYMOUS:
-                return
+                return None
             case SenderKind.WALLET:
                 if None in (envelope.signature, envelope.hash):
                     raise RefusedError(Reason.UNSIGNED, "Hash and Signature are needed")
@@ -86,16 +96,46 @@ class Opener:
             case SenderKind.DOMAIN:
                 cache = self._keys
                 name = key_name(envelope.generation, envelope.selector or "", envelope.sender).lower()
-        moment = cache.moment
-        known = await cache.find(name, envelope.sender)
+        known = cache.known(name)
+        if known is None:
+            return Doubt(cache, name, cache.moment, known=False)
         try:
             _check_signature(envelope, known)
         except RefusedError as error:
-            # A key may be new, or have changed under its name: what was known before the message came refuses nothing.
-            if error.reason in (Reason.INSECURE, Reason.UNDECIDED) or known.look_up > moment:
+            if error.reason in _FINAL:
                 raise
-            _check_signature(envelope, await cache.renew(name, envelope.sender, moment))
+            return Doubt(cache, name, cache.moment, known=True)
         cache.prove(name)
+        return None
+
+    async def settle(self, envelope: Envelope, doubt: "Doubt") -> None:
+        """Check what ``prove`` left, by looking the key up. Raises RefusedError."""
+        if not doubt.known:
+            known = await doubt.cache.find(doubt.name, envelope.sender)
+            try:
+                _check_signature(envelope, known)
+            except RefusedError as error:
+                if error.reason in _FINAL or known.look_up > doubt.moment:
+                    raise
+            else:
+                doubt.cache.prove(doubt.name)
+                return
+        # A key may be new, or have changed under its name: what was known before the message came refuses nothing.
+        _check_signature(envelope, await doubt.cache.renew(doubt.name, envelope.sender, doubt.moment))
+        doubt.cache.prove(doubt.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is still to be asked about a message that came at ``moment``: the key called ``name``.
+
+    ``known``: a key of that name is known, and the message is not signed with it.
+    """
+
+    cache: KeyCache
+    name: str
+    moment: int
+    known: bool
 
 
 def _unsigned(envelope: Envelope) -> bool:

@@ -6,7 +6,6 @@ by a keyed hash that nobody outside can know; it is over its rate only when both
 place do not slow each other down, and nothing that anybody sends makes memory grow. See ADR 12.
 """
 
-import hashlib
 import mmap
 import secrets
 from collections.abc import Callable
@@ -16,6 +15,9 @@ from typing import Final
 # What sums of doubles may be off by: a bucket of five holds five.
 _ROUNDING_SECONDS: Final = 1e-6
 _BYTES_OF_DOUBLE: Final = 8
+_HALF_BITS: Final = 32
+_HALF: Final = (1 << _HALF_BITS) - 1
+_MASK: Final = (1 << 2 * _HALF_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Buckets:
         self._room = rate.burst * self._interval
         self._places = places
         self._clock = clock
-        self._secret = secrets.token_bytes(16)
+        self._secret = secrets.token_hex(16)
         # When the bucket of each place would be full again ("theoretical arrival time" of GCRA, ITU-T I.371).
         # A mapping of its own: pages that no key has met yet take no memory.
         self._full_at = memoryview(mmap.mmap(-1, _BYTES_OF_DOUBLE * places)).cast("d")
@@ -70,8 +72,7 @@ class Buckets:
         self._full_at[second] = max(self._full_at[second], full_at)
 
     def _where(self, key: str) -> tuple[int, int]:
-        digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16, key=self._secret).digest()
-        return (
-            int.from_bytes(digest[:8], "little") % self._places,
-            int.from_bytes(digest[8:], "little") % self._places,
-        )
+        # Python's own hash of text is SipHash with a key; the secret before the text is a second one, for where the
+        # first is set from outside (PYTHONHASHSEED). Nobody outside ever sees a hash.
+        digest = hash(self._secret + key) & _MASK
+        return (digest & _HALF) % self._places, (digest >> _HALF_BITS) % self._places

@@ -1,6 +1,7 @@
 """The events of facescan that messages become; the endpoint map says which subjects do."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -128,15 +129,34 @@ def hosted_call(envelope: Envelope) -> VerificationRequested:
     return _requested(envelope, body.arguments[0].citizen, hook=body.hook)
 
 
-_BY_SUBJECT: Final[Mapping[str, Callable[[Envelope], VerificationRequested]]] = {
-    INVITATION: invited,
-    HOSTED_CALL: hosted_call,
+_BY_SUBJECT: Final[Mapping[str, tuple[type[BaseModel], Callable[[Envelope], VerificationRequested]]]] = {
+    INVITATION: (InvitationBody, invited),
+    HOSTED_CALL: (HostedCallBody, hosted_call),
 }
+_ANY_OTHER: Final = (VerifyLocatorBody, verify_locator)
 
 
 def requested(envelope: Envelope) -> VerificationRequested:
     """Return the event that asks for a verification, in whichever of the ways that there are. Raises RefusedError."""
-    return _BY_SUBJECT.get(envelope.subject, verify_locator)(envelope)
+    return _BY_SUBJECT.get(envelope.subject, _ANY_OTHER)[1](envelope)
+
+
+def check_requested(envelope: Envelope) -> None:
+    """Check all that ``requested`` needs. Raises RefusedError."""
+    if not envelope.sender_is_domain:
+        raise RefusedError(Reason.UNSIGNED, "Header.From: a verification is told to a domain, and this is none")
+    _body(envelope, _BY_SUBJECT.get(envelope.subject, _ANY_OTHER)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """How a message becomes an event. Both raise RefusedError; whatever ``check`` lets pass, ``event`` takes.
+
+    The door checks, the router makes: an event that is thrown away costs more than its check.
+    """
+
+    check: Callable[[Envelope], object]
+    event: Callable[[Envelope], EventData]
 
 
 def change_locator(envelope: Envelope) -> LocatorRequested:
@@ -159,7 +179,7 @@ def change_locator(envelope: Envelope) -> LocatorRequested:
 
 
 # By the type of the event. An endpoint of kind topic names one of these.
-TRANSLATIONS: Final[Mapping[str, Callable[[Envelope], EventData]]] = {
-    VerificationRequested.type: requested,
-    LocatorRequested.type: change_locator,
+TRANSLATIONS: Final[Mapping[str, Translation]] = {
+    VerificationRequested.type: Translation(check_requested, requested),
+    LocatorRequested.type: Translation(change_locator, change_locator),
 }

@@ -223,6 +223,31 @@ async def test_what_was_acknowledged_is_read_after_the_reader_comes_back(broker:
     assert sorted(again.handled) == list(range(1, 101))
 
 
+async def test_a_batch_is_in_the_log_of_its_partition_as_a_whole_with_its_headers(broker: Broker) -> None:
+    reader = broker.reader()
+    publisher = Publisher(service_settings(broker.bootstrap), "//test")
+    await publisher.start()
+    made = [event(number, number) for number in range(1, 41)]
+    partitions = await publisher.partitions(reader.topic)
+    assert list(partitions) == list(range(PARTITIONS))
+    for start in (0, 20):
+        together = [
+            (verification_id(start + number).encode(), one.data, one.to_headers())
+            for number, one in enumerate(made[start : start + 20])
+        ]
+        await publisher.append(reader.topic, partitions[start // 20], together)
+    large = event(41, 41)
+    padded = (b"large", large.data + b" " * 200_000, large.to_headers())
+    await publisher.append(reader.topic, partitions[2], [padded])  # larger than a batch, and alone in its own
+    with pytest.raises(UnprocessableError, match="do not fit one batch"):
+        await publisher.append(reader.topic, partitions[2], [padded, padded])
+    await publisher.stop()
+    await until(lambda: len(reader.handled) == 41)
+    assert sorted(reader.handled) == list(range(1, 42))
+    places = [(record.partition, record.key) for record in await all_records(broker.bootstrap, reader.topic)]
+    assert sorted(partition for partition, _ in places) == [0] * 20 + [1] * 20 + [2]
+
+
 async def test_the_order_of_a_key_is_kept_and_a_slow_key_delays_no_other(broker: Broker) -> None:
     reader = broker.reader()
     gate = asyncio.Event()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from shared.broker import Publisher, RecordHeader
+from shared.broker import Publisher, RecordHeader, Together
 from shared.cloudevents import CloudEvent, parse_record
 from shared.delays import TARGET_HEADER, UNTIL_HEADER
 from shared.errors import UnavailableError
@@ -57,6 +57,14 @@ class RecordingPublisher(Publisher):
             self.refusals -= 1
             raise UnavailableError("Kafka did not acknowledge: a test wants it so")
         self.sent += given
+
+    async def partitions(self, topic: str) -> Sequence[int]:
+        """See Publisher."""
+        return (0,)
+
+    async def append(self, topic: str, partition: int, records: Sequence[Together]) -> None:
+        """See Publisher."""
+        await self.send_all([(topic, *record) for record in records])
 
     def of(self, model: type[EventData]) -> list[Sent]:
         """Return what was sent of one type, delayed records too, in order."""

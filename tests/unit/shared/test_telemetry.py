@@ -1,6 +1,7 @@
 """Logs are lines of JSON, spans follow a record from process to process, and neither tells what it must not."""
 
 import json
+import logging
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from shared.telemetry import SpanKind, current_traceparent, span
+from shared.telemetry import JsonLines, SpanKind, current_traceparent, span
 
 LOGGING = """
 import logging
@@ -62,6 +63,14 @@ def test_every_log_record_is_one_line_of_json_on_standard_error() -> None:
     assert (shown["logger"], shown["level"]) == ("botocore.x", "WARNING")
     assert failed["message"] == "a\nb"
     assert "ValueError" in failed["exc_info"]
+
+
+@pytest.mark.parametrize("odd", [object(), b"\xff", "\ud800", 2**70, {1: 2}, ValueError("x")])
+def test_a_log_record_with_any_value_is_a_line_of_json_all_the_same(odd: object) -> None:
+    record = logging.makeLogRecord({"msg": "%s of %s", "args": ("one", 2), "levelname": "INFO", "odd": odd})
+    line = json.loads(JsonLines("inbox").format(record))
+    assert (line["message"], line["service"]) == ("one of 2", "inbox")
+    assert "odd" in line
 
 
 def test_a_span_marks_an_error_by_its_type_alone(spans: InMemorySpanExporter) -> None:

@@ -27,13 +27,11 @@ def a_guard(clock: Clock, *, most_waiting_per_address: int = 64, most_waiting: i
 def forge(guard: Guard, times: int) -> None:
     for _ in range(times):
         guard.before_proof(FORGER, SHOP)
-        guard.decided(FORGER)
         guard.failed(FORGER, SHOP)
 
 
 def prove(guard: Guard, address: str = HONEST) -> None:
     guard.before_proof(address, SHOP)
-    guard.decided(address)
     guard.proven(address, SHOP)
 
 
@@ -86,13 +84,13 @@ def test_a_proven_sender_that_is_too_fast_is_told_when_to_come_back() -> None:
 
 def test_messages_that_wait_for_keys_are_bounded_for_an_address_and_for_all() -> None:
     guard = a_guard(Clock(), most_waiting_per_address=2, most_waiting=3)
-    guard.before_proof(FORGER, "a.example")
-    guard.before_proof(FORGER, "b.example")
+    guard.wait(FORGER)
+    guard.wait(FORGER)
     with pytest.raises(RefusedError) as one:
-        guard.before_proof(FORGER, "c.example")
-    guard.before_proof(HONEST, SHOP)
+        guard.wait(FORGER)
+    guard.wait(HONEST)
     with pytest.raises(RefusedError) as all_of_them:
-        guard.before_proof("198.51.100.1", SHOP)
+        guard.wait("198.51.100.1")
     assert (one.value.reason, all_of_them.value.reason) == (Reason.UNVERIFIED_RATE, Reason.OVERLOADED)
     guard.decided(FORGER)
-    guard.before_proof("198.51.100.1", SHOP)
+    guard.wait("198.51.100.1")

@@ -78,7 +78,10 @@ def test_a_refusal_does_not_repeat_what_the_sender_wrote() -> None:
 
 
 def test_the_events_that_messages_become_are_listed_in_one_place() -> None:
-    assert dict(TRANSLATIONS) == {VerificationRequested.type: requested, LocatorRequested.type: change_locator}
+    assert {name: translation.event for name, translation in TRANSLATIONS.items()} == {
+        VerificationRequested.type: requested,
+        LocatorRequested.type: change_locator,
+    }
 
 
 CHAT = "0190a1b2-0000-7000-8000-000000000001"
