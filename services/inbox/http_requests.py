@@ -52,7 +52,7 @@ class Receiver(Protocol):
         """Tell the peer to send the body (``Expect: 100-continue``)."""
 
     def take(self, request: tuple[Head, bytes, int] | Answer, *, last: bool) -> None:
-        """Take a whole request with the bytes reserved for it, or the answer that it gets. ``last``: no other follows."""
+        """Take a whole request with the bytes reserved for it, or its answer. ``last``: no other follows."""
 
     def end(self, answer: Answer | None) -> None:
         """Take note that nothing more can be read, and why; ``phase`` is ENDED from here on."""

@@ -137,8 +137,8 @@ async def test_trouble_is_told_to_every_sender_of_its_batch_and_the_next_batch_i
     log.trouble = None
     heard.append(b"c")
     assert await heard.of(b"c") == [None]
+    log.trouble = trouble
     with pytest.raises(type(trouble)):
-        log.trouble = trouble
         await heard.appender.appended(b"key", b"d", [])
 
 
