@@ -45,9 +45,9 @@ class PersonKeys:
         self._remembered: OrderedDict[str, tuple[float, DataKey]] = OrderedDict()
 
     async def create(self, person: str) -> DataKey:
-        """Return the person's key, a new one if there is none. Raises UnavailableError."""
+        """Return the person's key as the table has it now, a new one if there is none. Raises UnavailableError."""
         try:
-            return await self.get(person)
+            return await self._stored(person)
         except NoDataKeyError:
             pass
         key_id = uuid.uuid4().hex
@@ -61,19 +61,24 @@ class PersonKeys:
         try:
             await self._tables.put(Put(PERSON_KEYS.name, item, unless_exists=PERSON_KEYS.partition_key))
         except ConditionFailedError:
-            return await self.get(person)  # another was first
+            return await self._stored(person)  # another was first
         return self._remember(DataKey(person, key_id, made["Plaintext"]))
 
     async def get(self, person: str) -> DataKey:
-        """Return the person's key. Raises NoDataKeyError, UnavailableError."""
+        """Return the person's key, a remembered one if there is. Raises NoDataKeyError, UnavailableError."""
         known = self._remembered.get(person)
         if known is not None and self._clock() < known[0]:
             return known[1]
+        return await self._stored(person)
+
+    async def _stored(self, person: str) -> DataKey:
         item = await self._tables.get(PERSON_KEYS.name, {PERSON_KEYS.partition_key: person})
+        known = self._remembered.pop(person, None)
         if item is None:
-            self._remembered.pop(person, None)
             raise NoDataKeyError("the person has no data key")
         key_id = str(item["key_id"])
+        if known is not None and known[1].key_id == key_id:
+            return self._remember(known[1])
         wrapped = base64.b64decode(str(item["wrapped"]))
         opened = await self._kms("Decrypt", CiphertextBlob=wrapped, **_context(key_id))
         return self._remember(DataKey(person, key_id, opened["Plaintext"]))

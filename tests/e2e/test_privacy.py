@@ -29,12 +29,10 @@ from services.verdict.evidence import EvidenceStore
 from shared.events import derived_id
 from shared.liveness import Finding, Result
 from shared.person_keys import PersonKeys
-from shared.queries import Queries
 from shared.stores import Tables
 from shared.tables import ATTEMPTS, HISTORY
 from shared.topics import DAY_SECONDS, DEAD_OURS, DEAD_THEIRS, TOPICS
 from shared.verifications import Verifications
-from shared.verified_codes import VerifiedCodes
 from tests.e2e.conftest import Running, start_system
 from tests.support.store_search import found_in_stores, held
 from tests.support.trace_collector import collecting
@@ -129,8 +127,8 @@ async def verify(running: Running, load: Load, peers: Peers, person: Person) -> 
     await Enrolment(demo.aws, tables, demo.stores).enrol(
         person=person.person, photo=make_picture(person.person), photo_name="photo", wallet_domain=WALLET,
         wallet_id=person.wallet_id, locator=person.locator, expires_at=datetime.now(UTC) + timedelta(days=1),
+        codes={"passport": person.code},
     )  # fmt: skip
-    await VerifiedCodes(tables, Queries(demo.aws, demo.stores), keys).save(person.person, "passport", person.code)
     await peers.behave(
         WALLET, {"wallet": person.wallet_id, "face": person.person, "confidence": CONFIDENCE, "shows_up": True}
     )
@@ -317,6 +315,6 @@ def test_the_audit_trail_says_who_asked_on_what_ground_and_what_was_decided_and_
     assert line["facts"]["consent_version"]
     kinds = [one["kind"] for one in run.audit]
     assert kinds.count("verification.decided") == 6
-    assert {"person.erased", "person.exported"} <= set(kinds)
+    assert {"person.enrolled", "person.erased", "person.exported"} <= set(kinds)
     text = orjson.dumps(run.audit)
     assert not held(text, {**run.person.ids, **run.person.secrets})

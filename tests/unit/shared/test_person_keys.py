@@ -79,6 +79,16 @@ async def test_an_erased_key_is_gone_at_once_where_it_was_erased_and_what_it_sea
     assert (await keys.create(person)).secret != old.secret
 
 
+async def test_what_is_enrolled_anew_is_never_sealed_with_a_remembered_key_that_was_erased(
+    keys: PersonKeys, others: PersonKeys, person: str
+) -> None:
+    old = await keys.create(person)
+    await others.erase(person)
+    new = await keys.create(person)
+    assert new.secret != old.secret
+    assert (await keys.get(person)).secret == (await others.get(person)).secret == new.secret
+
+
 async def test_no_key_in_kms_is_an_outage_that_names_what_is_to_be_done(aws: Aws, tables: Tables, person: str) -> None:
     keys = PersonKeys(aws, tables, StoreSettings(kms_key="alias/misspelt"))
     with pytest.raises(UnavailableError, match=r"alias/misspelt.*facescan tables create"):
