@@ -19,6 +19,7 @@ from shared.events import VerdictReached, VerificationRequested
 from shared.people import People
 from shared.stores import Tables
 from tests.e2e.conftest import BROKERS, VERIFICATION_SECONDS, Running, one_system
+from tests.unit.emulators.clients import side_door
 
 
 @pytest.fixture(scope="module", params=["azure", *BROKERS])
@@ -157,6 +158,36 @@ def test_what_does_not_leave_does_not_leave(running: Running) -> None:
         assert not [popup["problem"] for popup in popups if popup["problem"]]
 
     running.drive(work)
+
+
+def test_a_throttling_provider_delays_and_denies_nobody_and_keeps_no_session(running: Running) -> None:
+    """Its "later" is waited for, at the session's creation and at its result; what has served is erased there."""
+
+    async def work(load: Load, _peers: Peers) -> None:
+        await load.enrol((SUCCESS, WRONG_PERSON))
+        _throttle(running, 4)
+        verified = await load.run(4, 5, (SUCCESS, WRONG_PERSON))
+        assert [one.results for one in verified] == [[one.role.expected] for one in verified]
+
+    running.drive(work)
+    azure = running.workbench.system.azure
+    # What Rekognition has is gone three minutes later by itself.
+    until = time.monotonic() + 20
+    while azure and side_door(azure, "sessions")[1]:
+        assert time.monotonic() < until, "sessions are left at the provider"
+        time.sleep(0.2)
+
+
+def _throttle(running: Running, count: int) -> None:
+    """Let the provider refuse the next creations, and results."""
+    system = running.workbench.system
+    if system.azure:
+        orders = [{"operation": name, "status": 429, "count": count} for name in ("create", "get", "quicklink")]
+    else:
+        operations = ("CreateFaceLivenessSession", "GetFaceLivenessSessionResults")
+        orders = [{"operation": name, "error": "ThrottlingException", "count": count} for name in operations]
+    for order in orders:
+        assert side_door(system.azure or system.aws, "errors", order)[0] == 200
 
 
 def _order(running: Running, load: Load, correlation: str, role: Role = SUCCESS) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from shared.errors import RetryLaterError, UnavailableError, UnprocessableError
-from shared.events import EventData, Outcome, PostRequested, VerdictReached
+from shared.events import CaptureCompleted, EventData, Outcome, PostRequested, VerdictReached
 from shared.generation import Generation
-from shared.liveness import Finding, Result
+from shared.liveness import Finding, ProviderTroubleError, Result
 from shared.liveness_rekognition import RekognitionProvider
 from shared.verification import State, Verification
 from tests.support.emulated_aws import Emulated
+from tests.support.received import received
 from tests.support.recording import RecordingPublisher
 from tests.unit.services.verdict.scene import ATTEMPTS, Scene
 
@@ -498,3 +499,45 @@ async def test_a_session_of_a_provider_that_is_not_configured_any_more_ends_in_a
     with pytest.raises(RetryLaterError, match="could not erase the session yet"):
         await scene.capture(verification, attempt.attempt)
     assert scene.outcomes() == [Outcome.ERROR]
+
+
+class ErasingProvider(RekognitionProvider):
+    """Notes what it erases; the first ``failing`` times it cannot."""
+
+    def __init__(self, emulated: Emulated, failing: int = 0) -> None:
+        super().__init__(emulated.aws)
+        self.failing = failing
+        self.erased: list[str] = []
+
+    async def erase(self, session_id: str) -> None:
+        """See LivenessProvider."""
+        if self.failing:
+            self.failing -= 1
+            raise ProviderTroubleError("it does not answer")
+        self.erased.append(session_id)
+
+
+async def test_a_session_that_has_served_is_erased_at_the_provider(scene: Scene) -> None:
+    scene.provider = provider = ErasingProvider(scene.emulated)
+    verification, attempt = await scene.checked("alice")
+    await scene.capture(verification)
+    assert scene.outcomes() == [Outcome.SUCCESS]
+    assert provider.erased == [attempt.provider_session_id]
+    silent = await scene.requested()
+    other = await scene.begun(silent)
+    await scene.deadline(silent, 1)
+    assert provider.erased == [attempt.provider_session_id, other.provider_session_id]
+
+
+async def test_what_the_provider_cannot_erase_now_is_erased_later_and_the_answer_does_not_wait(scene: Scene) -> None:
+    scene.provider = provider = ErasingProvider(scene.emulated, failing=2)
+    verification, attempt = await scene.checked("alice")
+    for look in (1, 2):
+        with pytest.raises(RetryLaterError):
+            await scene.verdicts.on_capture(
+                received(CaptureCompleted(verification_id=verification.verification_id, attempt=1), attempt=look)
+            )
+        assert scene.outcomes() == [Outcome.SUCCESS]
+    await scene.capture(verification)
+    assert provider.erased == [attempt.provider_session_id]
+    assert scene.outcomes() == [Outcome.SUCCESS]
