@@ -12,16 +12,15 @@ from shared.audit import AuditTrail
 from shared.erasure import Erasure
 from shared.errors import UnavailableError
 from shared.leases import Leases
+from shared.locators import NOBODY
 from shared.object_versions import ObjectVersion, ObjectVersions
 from shared.queries import Queries
 from shared.retention import DAY_SECONDS, HOUR_SECONDS, RULES, RetentionSettings, Rule, locator_rule
 from shared.stores import Aws, ConditionFailedError, Tables
-from shared.tables import CODES, EVIDENCE_PREFIX, LOCATORS, PERSON, PERSON_KEYS, PERSONS, PERSONS_PREFIX, TABLES
+from shared.tables import EVIDENCE_PREFIX, HISTORY, LOCATORS, PERSON, PERSONS, PERSONS_PREFIX, VERIFICATIONS
 
 # What says that a person was checked lately.
-_OF_CHECKS: Final = tuple(
-    spec for spec in TABLES if spec.personal and spec not in (PERSONS, PERSON_KEYS, LOCATORS, CODES)
-)
+_OF_CHECKS: Final = (HISTORY, VERIFICATIONS)
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +86,7 @@ class Deleter:
         locators = persons = 0
         async for item in self._queries.below(LOCATORS, rule.attribute, limit):
             person = str(item.get(PERSON, ""))
-            if person and not await self._has_later(person, limit):
+            if person not in ("", NOBODY) and not await self._has_later(person, limit):
                 await self._forget(person, "purpose served")
                 persons += 1
                 continue

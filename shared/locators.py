@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from shared.clock import now_utc
 from shared.stores import ConditionFailedError, Item, Put, Tables, Update
 from shared.tables import ISSUED, LOCATORS
 
@@ -135,10 +136,14 @@ class Locators:
         return issued_from(item) if item else None
 
     async def revoke(self, locator: str) -> bool:
-        """Let a locator lead nowhere from now on, for ever; say whether there is one."""
+        """Let a locator lead nowhere from now on, for ever; say whether there is one.
+
+        It counts as expired now: retention runs from its end, not from what was once meant to be.
+        """
         found = await self.get(locator)
         if found is None:
             return False
         key: Item = {LOCATORS.partition_key: locator}
-        await self._tables.update(Update(LOCATORS.name, key, {"revoked": True}, when={"person": [found.person]}))
+        values: Item = {"revoked": True, "expires_at": min(found.expires_at, int(now_utc().timestamp()))}
+        await self._tables.update(Update(LOCATORS.name, key, values, when={"person": [found.person]}))
         return True

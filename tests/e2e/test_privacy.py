@@ -283,6 +283,11 @@ def test_logs_traces_and_metrics_hold_nothing_of_a_person_but_verification_ids(r
     assert {"log of session", "log of verdict"} <= seen["id"], "the search finds what is there"
 
 
+def test_the_verdict_service_looks_for_what_has_had_its_time_by_itself(run: Run) -> None:
+    (log,) = (content for name, content in run.logs if name == "log of verdict")
+    assert any(orjson.loads(line)["message"] == "retention" for line in log.splitlines() if line.startswith(b"{"))
+
+
 def test_no_log_event_trace_or_metric_holds_a_picture_a_score_a_token_a_key_or_a_code(run: Run) -> None:
     """One exception is stated: the page's address in the message to the wallet, in the two queues of Async Post."""
     marks = {**run.person.secrets, **run.signing_keys}

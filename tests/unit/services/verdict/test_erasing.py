@@ -23,7 +23,7 @@ from shared.erasure import Erasure
 from shared.events import Outcome, PersonErasureRequested, VerdictReached, utc_text
 from shared.holdings import PERSONAL, Holdings
 from shared.liveness import Finding, Result
-from shared.locators import Issue, Locators
+from shared.locators import NOBODY, Issue, Locators
 from shared.person_export import PersonExport
 from shared.person_keys import NoDataKeyError, PersonKeys
 from shared.registered_keys import RegisteredKeys
@@ -335,6 +335,27 @@ async def test_a_person_with_another_locator_stays_when_one_has_expired(emulated
     found = await holdings(emulated).find(planted.person)
     assert found.items["locators"] == [{"locator": later}]
     assert found.items["persons"]
+
+
+async def test_a_person_goes_thirty_days_after_the_last_locator_was_revoked(
+    emulated: Emulated, planted: Planted
+) -> None:
+    """Not when it would have expired. A locator that leads nowhere goes by itself and takes nobody with it."""
+    locators = Locators(emulated.tables)
+    far = datetime.fromtimestamp(NOW + 900 * DAY_SECONDS, UTC)
+    token = uuid.uuid4().hex
+    mine = await locators.issue(Issue("issuer.example", token, planted.person, far), datetime.now(UTC))
+    near = datetime.fromtimestamp(NOW + DAY_SECONDS, UTC)
+    nobodys = await locators.issue(Issue("issuer.example", f"{token}2", NOBODY, near), datetime.now(UTC))
+    await deleter(emulated, 32 * DAY_SECONDS).run()
+    assert await locators.get(nobodys.locator) is None
+    found = await holdings(emulated).find(planted.person)
+    assert found.items["locators"] == [{"locator": mine.locator}]
+    await locators.revoke(mine.locator)
+    await deleter(emulated, 29 * DAY_SECONDS).run()
+    assert await holdings(emulated).find(planted.person)
+    await deleter(emulated, 30 * DAY_SECONDS + 60).run()
+    assert not await holdings(emulated).find(planted.person)
 
 
 async def test_a_person_nobody_has_checked_for_three_years_is_erased(emulated: Emulated, planted: Planted) -> None:
