@@ -21,13 +21,16 @@ from shared.dead_letters import PREFIX, Side
 from shared.delays import without_delay
 from shared.errors import FacescanError, UnavailableError, UnprocessableError
 from shared.events import PostRequested, PostSigned, derived_id
-from shared.stores import ConditionFailedError, Put, Tables
+from shared.stores import ConditionFailedError, Put, Tables, Update
 from shared.tables import DEAD_LETTERS
 from shared.topics import DAY_SECONDS, DEAD_OURS, DEAD_THEIRS
 
 TOPIC: Final = {Side.OURS: DEAD_OURS, Side.THEIRS: DEAD_THEIRS}
 # Longer than the topics keep their records.
 _REMEMBERED_SECONDS: Final = 30 * DAY_SECONDS
+_REPLAYING: Final = "replaying"
+# No record takes so long to be published: a replay that began before has been interrupted, and anybody may end it.
+_REPLAY_SECONDS: Final = 60
 _OURS: Final = (ATTEMPT_HEADER, FAILURES_HEADER, GROUP_HEADER, ORIGIN_HEADER)
 
 
@@ -105,7 +108,9 @@ class DeadLetter:
             request = PostSigned.model_validate(orjson.loads(self.record.value)).request
         except ValueError:
             raise UnprocessableError(f"{self.place} holds no signed message") from None
-        fresh = request.model_copy(update={"attempt": 1, "first_requested_at": None, "deadline": None})
+        fresh = request.model_copy(
+            update={"attempt": 1, "first_requested_at": None, "deadline": None, "position": None}
+        )
         identifier = derived_id("replay", self.place)
         event = CloudEvent(id=identifier, source="/facescan/cli", type=fresh.type, data=fresh.to_json())
         return PostRequested.topic, fresh.key().encode(), event.data, list(event.to_headers())
@@ -157,9 +162,9 @@ class DeadLetterLog:
                 await consumer.stop()
 
     async def settled(self, letter: DeadLetter) -> str:
-        """Return what became of it: replayed, dropped, replaying (a replay broke off), or ""."""
+        """Return what became of it: replayed, dropped, replaying (now), or "", also when a replay broke off."""
         item = await self._tables.get(DEAD_LETTERS.name, {"place": letter.place})
-        return str(item["outcome"]) if item else ""
+        return str(item["outcome"]) if item and not self._broken_off(item) else ""
 
     async def drop(self, letter: DeadLetter) -> None:
         """Note that nobody wants it. Raises SettledError."""
@@ -169,7 +174,7 @@ class DeadLetterLog:
         """Let it be handled once more. ``again``: also when it was settled. Raises SettledError, UnprocessableError."""
         record = letter.revived()
         if not again:
-            await self._claim(letter, "replaying")
+            await self._claim(letter, _REPLAYING)
         await publisher.send_all([record])
         await self._tables.put(Put(DEAD_LETTERS.name, self._item(letter, "replayed")))
 
@@ -177,7 +182,25 @@ class DeadLetterLog:
         try:
             await self._tables.put(Put(DEAD_LETTERS.name, self._item(letter, outcome), unless_exists="place"))
         except ConditionFailedError:
-            raise SettledError(f"{letter.place} is {await self.settled(letter)} already") from None
+            await self._take_over(letter, outcome)
+
+    async def _take_over(self, letter: DeadLetter, outcome: str) -> None:
+        """Carry on what somebody began and did not end. Its record may come twice then: it is the same event."""
+        key: dict[str, str | int | bool] = {"place": letter.place}
+        item = await self._tables.get(DEAD_LETTERS.name, key)
+        try:
+            if item is not None and self._broken_off(item):
+                now = int(self._clock())
+                begun: dict[str, list[str | int | bool]] = {"outcome": [_REPLAYING], "at": [int(item["at"])]}
+                change = Update(DEAD_LETTERS.name, key, {"outcome": outcome, "at": now}, when=begun)
+                await self._tables.update(change)
+                return
+        except ConditionFailedError:
+            pass  # another took it over
+        raise SettledError(f"{letter.place} is {await self.settled(letter)} already") from None
+
+    def _broken_off(self, item: Mapping[str, Any]) -> bool:
+        return item["outcome"] == _REPLAYING and int(item["at"]) < self._clock() - _REPLAY_SECONDS
 
     def _item(self, letter: DeadLetter, outcome: str) -> dict[str, str | int]:
         now = int(self._clock())

@@ -21,13 +21,13 @@ from services.async_post.delivery import HttpDelivery, retry_after
 from services.async_post.domain import Answer, Meaning, meaning
 from services.async_post.generations import Generations
 from services.async_post.key_ring import KeyRing
-from services.async_post.replies import ReplyError, read_reply
 from shared.domain_names import DomainName
 from shared.envelope import EnvelopeError, seal
 from shared.errors import FacescanError, UnavailableError, UnprocessableError
 from shared.events import Subject
 from shared.generation import Generation
 from shared.outbound import OutboundError, Reply, Trouble
+from shared.synchronous_replies import ReplyError, read_reply
 
 log = logging.getLogger(__name__)
 

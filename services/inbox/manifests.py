@@ -9,7 +9,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -19,13 +19,11 @@ from shared.envelope import ANONYMOUS, inbox_host
 from shared.events import utc_text
 from shared.generation import Generation
 from shared.outbound import OutboundClient, OutboundError, Target, https_target
-from shared.strict_json import JsonBounds, JsonError, parse_json
+from shared.synchronous_replies import ReplyError, read_reply
 
 log = logging.getLogger(__name__)
 
 _MOST_BYTES: Final = 256 * 1024
-# A manifest has lists of codes, with a few members each.
-_BOUNDS: Final = JsonBounds(most_depth=32, most_values=20_000)
 _TIMEOUT_SECONDS: Final = 10.0
 _KEEP_SECONDS: Final = 3600.0
 _KEEP_FAILURE_SECONDS: Final = 300.0
@@ -58,11 +56,10 @@ def buffer_in(answer: bytes, domain: str) -> str | None:
     A manifest that speaks of another domain says nothing about this one.
     """
     try:
-        document: Any = parse_json(answer, _BOUNDS)
-    except JsonError:
+        manifest = read_reply(answer)
+    except ReplyError:
         return None
-    manifest = document.get("Response", document) if isinstance(document, dict) else None
-    about = manifest.get("About") if isinstance(manifest, dict) else None
+    about = manifest.get("About") if manifest is not None else None
     if not isinstance(about, dict) or str(about.get("Domain", domain)).lower() != domain:
         return None
     buffer = about.get("Feedback")

@@ -10,7 +10,7 @@ import pytest
 from shared.consuming import GROUP_HEADER, ORIGIN_HEADER
 from shared.dead_letter_log import DeadLetter, DeadLetterLog, SettledError
 from shared.dead_letters import PREFIX, Side
-from shared.errors import UnprocessableError
+from shared.errors import UnavailableError, UnprocessableError
 from shared.events import PostRequested, PostSigned
 from shared.topics import DEAD_THEIRS
 from tests.support.emulated_aws import Emulated
@@ -56,12 +56,31 @@ async def test_a_dead_letter_is_replayed_once_as_it_was_also_by_two_at_once(
         await log.drop(letter)
 
 
-def letter_of(value: bytes, headers: list[tuple[str, bytes | None]]) -> DeadLetter:
+async def test_a_replay_that_broke_off_is_carried_on_a_minute_later_and_ends(aws: Emulated) -> None:
+    now, publisher = [1000.0], RecordingPublisher()
+    log = DeadLetterLog("127.0.0.1:1", aws.tables, lambda: now[0])
+    letter = letter_of(b"{}", where("facescan.post.requested"), offset=uuid.uuid4().int % 10**9)
+    publisher.refusals = 1
+    with pytest.raises(UnavailableError):
+        await log.replay(letter, publisher)
+    assert await log.settled(letter) == "replaying"
+    with pytest.raises(SettledError, match="replaying already"):
+        await log.replay(letter, publisher)
+    now[0] += 61
+    assert await log.settled(letter) == ""
+    outcomes = await asyncio.gather(*(log.replay(letter, publisher) for _ in range(3)), return_exceptions=True)
+    assert sum(outcome is None for outcome in outcomes) == 1
+    assert len(publisher.sent) == 1
+    now[0] += 1000
+    assert await log.settled(letter) == "replayed"
+
+
+def letter_of(value: bytes, headers: list[tuple[str, bytes | None]], offset: int = 1) -> DeadLetter:
     class Record:
-        topic, partition, offset, key = DEAD_THEIRS, 0, 1, b"shop.example"
+        topic, partition, key = DEAD_THEIRS, 0, b"shop.example"
 
     record = Record()
-    record.value, record.headers = value, headers  # type: ignore[attr-defined] # a consumer's record, as far as needed
+    record.value, record.headers, record.offset = value, headers, offset  # type: ignore[attr-defined] # a consumer's record, as far as needed
     return DeadLetter(record, Side.THEIRS)
 
 

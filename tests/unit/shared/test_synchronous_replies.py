@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.async_post.replies import ReplyError, read_reply
+from shared.synchronous_replies import ReplyError, read_reply
 
 CORRELATION = "125a5c75-cb72-43d2-9695-37026dfcaa48"
 VALUES = st.recursive(

@@ -14,12 +14,12 @@ class ReplyError(ValueError):
     """Raised when an answer's body is no reply, or the reply to another message; one line, without its contents."""
 
 
-def read_reply(body: bytes, *, sender: str, correlation: str) -> dict[str, Any] | None:
+def read_reply(body: bytes, *, sender: str | None = None, correlation: str | None = None) -> dict[str, Any] | None:
     """Return the ``Response`` in the body of a 2xx, or None when the answer only acknowledges. Raises ReplyError.
 
     A reply has ``Meta``, ``Request`` and ``Response`` alone at the top, ``Response`` a mapping; a bare mapping is the
     response itself; nothing, or an empty mapping, is how an asynchronous message is acknowledged. Where ``Request``
-    repeats the message's header, that must be the header of ``sender``'s message ``correlation``.
+    repeats the message's header, that must be the header of ``sender``'s message ``correlation``, where these are given.
     """
     if not body.strip():
         return None
@@ -40,7 +40,8 @@ def read_reply(body: bytes, *, sender: str, correlation: str) -> dict[str, Any] 
         raise ReplyError("Response: not an object")
     if not document.keys() <= _MEMBERS:
         raise ReplyError("the reply has more at its top than Meta, Request and Response")
-    _check_request(document.get("Request"), {"From": sender, "Correlation": correlation})
+    wanted = {"From": sender, "Correlation": correlation}
+    _check_request(document.get("Request"), {name: value for name, value in wanted.items() if value is not None})
     return response
 
 
