@@ -19,7 +19,7 @@ def read_reply(body: bytes, *, sender: str | None = None, correlation: str | Non
 
     A reply has ``Meta``, ``Request`` and ``Response`` alone at the top, ``Response`` a mapping; a bare mapping is the
     response itself; nothing, or an empty mapping, is how an asynchronous message is acknowledged. Where ``Request``
-    repeats the message's header, that must be the header of ``sender``'s message ``correlation``, where these are given.
+    repeats the message's header, that must be the header of ``sender``'s message ``correlation``, if these are given.
     """
     if not body.strip():
         return None
