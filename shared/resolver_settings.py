@@ -29,7 +29,7 @@ class ResolverSettings(BaseSettings):
     dns_bogus_name: str | None = Field(
         default=None,
         max_length=253,
-        pattern=r"^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})+$",
+        pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+$",
         description="A name whose signature is known to be wrong, such as dnssec-failed.org: asked for at the start "
         "and by facescan dns check, for only so can a resolver be seen to validate. Not set: it is not proven.",
     )
