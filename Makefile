@@ -10,7 +10,7 @@ TESTS_SIDE_BY_SIDE ?= 3
 FRONT  := services/session/frontend
 PAGE   := services/session/static/.vite/manifest.json
 
-.PHONY: setup demo demo-browser page page-where-node-is test check bench bench-inbox bench-post fuzz lock docs-reference clean
+.PHONY: setup demo demo-browser page page-where-node-is test check bench bench-inbox bench-post soak fuzz lock site sbom docs-reference clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -65,12 +65,22 @@ bench-inbox: setup ## the front door's CPU a message beside the least that a ser
 bench-post: setup ## Async Post's CPU a message beside the least that a sender can do, and its latency
 	@$(BIN)/python -m bench.post
 
+soak: setup ## mixed traffic, kills, rotations, slow receivers and junk for MINUTES=10; an account at the end
+	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10)
+
 fuzz: setup ## throw broken requests at the front door: MINUTES=10, or COUNT=200000
 	@$(BIN)/python -m bench.fuzz $(if $(COUNT),--count $(COUNT),--minutes $(or $(MINUTES),1))
 
 lock: setup ## resolve requirements.lock again, within pyproject.toml's bounds
 	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --generate-hashes --universal \
 	  --python-version 3.11 --no-header --no-annotate --upgrade --output-file requirements.lock
+
+site: setup ## the documents as a site, in build/site
+	@$(BIN)/python -m deploy.site build/site-source
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+sbom: setup ## what the image is made of (CycloneDX), in build/sbom.cdx.json; fails at a licence that is not allowed
+	@$(BIN)/python -m deploy.sbom
 
 docs-reference: setup ## write the generated documents (schemas, AsyncAPI, OpenAPI, settings)
 	@$(BIN)/python -m cli.reference

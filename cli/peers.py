@@ -86,6 +86,10 @@ class Peers:
         """Order what a person does when a pop-up opens."""
         await self._call("POST", f"/{wallet}/behave", order)
 
+    async def respond(self, peer: str, order: dict[str, Any]) -> None:
+        """Order how a peer's inbox answers the next messages: {status, count, delay_seconds}."""
+        await self._call("POST", f"/{peer}/respond", order)
+
     async def _call(self, method: str, path: str, order: Any = None, *, none_for: int | None = None) -> Any:
         if self._session is None:
             raise RuntimeError("use it as an asynchronous context manager")
