@@ -242,7 +242,7 @@ class Service:
     @property
     def listens(self) -> bool:
         """Whether it has a public server."""
-        return self._listen is not None
+        return bool(self._listen)
 
     @property
     def written(self) -> Sequence[str]:
