@@ -13,6 +13,7 @@ from shared.cloudevents import CloudEvent
 from shared.events import PostRequested
 
 _PAUSE_SECONDS: Final = 0.001
+_MOST_UNDER_WAY: Final = 10_000
 _FILLER: Final = "0123456789abcdef" * 32
 
 
@@ -30,8 +31,8 @@ class Requests:
         self._receivers = receivers
         self._number = 0
 
-    async def publish(self, count: int, rate: float | None = None) -> None:
-        """Publish ``count`` at ``rate`` a second, whether they are delivered or not; all at once without a rate."""
+    async def publish(self, count: int, rate: float | None = None, only: int | None = None) -> None:
+        """Publish ``count`` at ``rate`` a second, delivered or not; without a rate at once; ``only`` to that one."""
         began, sent, waiting = time.monotonic() + 0.01, 0, []
         while sent < count:
             now = time.monotonic()
@@ -39,12 +40,15 @@ class Requests:
             if due > now:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            waiting.append(await self._send(due))
+            waiting.append(await self._send(due, only))
             sent += 1
+            if len(waiting) > _MOST_UNDER_WAY:
+                await asyncio.gather(*waiting)
+                waiting.clear()
         await asyncio.gather(*waiting)
 
-    async def _send(self, due: float) -> Any:
-        receiver = domain(self._number % self._receivers)
+    async def _send(self, due: float, only: int | None) -> Any:
+        receiver = domain(self._number % self._receivers if only is None else only)
         self._number += 1
         number = str(uuid.uuid4())
         data = {"to": receiver, "subject": "LocatorVerified@Domain", "body": body(due), "order_key": number}

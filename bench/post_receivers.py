@@ -4,7 +4,8 @@
 
 Each message says in its Body when it was due (``Due``, microseconds of the machine's monotonic clock), so that a
 latency counts from then. Says ``listening on HOST:PORT``: there it takes lines of commands and answers each with a line
-of JSON. ``figures`` tells what came since the last time; ``hang NUMBER SECONDS`` lets so many domains answer so late.
+of JSON. ``figures`` tells what came since the last time; ``hang NUMBER SECONDS`` lets so many domains answer so late,
+and those do not count.
 """
 
 import asyncio
@@ -47,7 +48,7 @@ class Inboxes:
         """Note a message to a receiver; return the seconds until it is answered."""
         due = _DUE.search(message)
         correlation = _CORRELATION.search(message)
-        if due is not None and correlation is not None:
+        if due is not None and correlation is not None and number not in self.hanging:
             self.came.append((number, time.monotonic_ns() // 1000 - int(due[1])))
             self.correlations.add(correlation[1])
         return self.hang_seconds if number in self.hanging else 0.0

@@ -13,7 +13,7 @@ from typing import Final
 from shared.events import PostRequested
 
 # Each costs 40 bytes, each order key 250. Beyond it, messages are not put into order any more.
-MOST_AWAY: Final = 50_000
+MOST_AWAY: Final = 20_000
 # A message that has not come back for so long after its time has got lost; the others need not wait for it.
 _PATIENCE_SECONDS: Final = 600.0
 

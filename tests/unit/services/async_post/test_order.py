@@ -80,6 +80,7 @@ class World(HttpDelivery):
     now: float = BEGAN
     delivered: list[PostRequested] = field(default_factory=list)
     tries: int = 0
+    moves: int = 0
 
     def __post_init__(self) -> None:
         HttpDelivery.__init__(self, PublicDestinations(), timeout_seconds=1)
@@ -113,6 +114,7 @@ class World(HttpDelivery):
         offsets = itertools.count()
         while self.waiting:
             moment, _, request = heapq.heappop(self.waiting)
+            self.moves += 1
             self.now = max(self.now, moment)
             self.publisher.sent.clear()
             assert await self.signer.sign([received(request, offset=next(offsets), id=str(self.now))]) == [None]
@@ -147,7 +149,7 @@ async def outcome(world: World, messages: list[Asked]) -> dict[tuple[str, str | 
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(messages=MESSAGES, outages=OUTAGES, flaky=st.sampled_from([0.0, 0.2]), seed=st.integers(0, 1000))
 async def test_first_successes_of_an_order_key_come_in_the_order_of_its_requests_also_after_an_outage(
     messages: list[Asked], outages: list[Outage], flaky: float, seed: int
@@ -181,6 +183,21 @@ async def test_followers_of_a_message_that_waits_long_are_not_stirred_meanwhile(
     found = await outcome(world, messages)
     assert found == {("a.example", "one"): list(range(51))}
     assert world.tries < 60
+
+
+async def test_a_waiting_message_costs_no_more_when_there_are_many_and_a_healthy_one_nothing() -> None:
+    """Ten times as many for a dead receiver: moves for each of them, and the sender's memory, stay as they are."""
+    moves = {}
+    for count in (30, 300):
+        world = World(FixedRing(None, KEY), [Outage("a.example", 0.0, 3600.0)], random.Random(1))
+        world.sender._order = Order(most=20, clock=lambda world=world: world.now)  # type: ignore[misc] # for the bound
+        waiting = [Asked("a.example", f"key-{number}", 0.0) for number in range(count)]
+        found = await outcome(world, [*waiting, Asked("b.example", "one", 1.0)])
+        assert sum(map(len, found.values())) == count + 1
+        assert world.delivered[0].to == "b.example"
+        assert (len(world.sender._order), len(world.sender._breakers), len(world.sender._places)) == (0, 0, 0)
+        moves[count] = world.moves / count
+    assert moves[300] < 1.5 * moves[30], moves
 
 
 def request(position: int, order_key: str | None = "one") -> PostRequested:

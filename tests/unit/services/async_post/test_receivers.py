@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pollyweb
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from emulators.certificates import make_authority
 from emulators.envelopes import verify
@@ -25,6 +27,7 @@ from services.async_post.sender import Sender
 from services.async_post.signer import Signer
 from shared.dead_letters import PREFIX
 from shared.events import PostRequested, PostSettled, PostSigned
+from shared.generation import Generation
 from shared.keys import SigningKey
 from shared.topics import DEAD_THEIRS
 from tests.support.emulated_aws import Emulated
@@ -248,3 +251,45 @@ async def test_a_receiver_that_cannot_be_reached_is_tried_again(
 ) -> None:
     async with post_to(ring, tmp_path, url.format(port=free_port()), PATIENT_SECONDS) as post:
         await ends_as(post, twice(trouble), caplog)
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "rsa"])
+async def test_every_message_verifies_at_a_receiver_that_is_the_package_pollyweb(
+    emulated: Emulated, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """It answers 200 for what its own code verifies and 401 for the rest: for ours, and for ours after a change."""
+    key = KEY if kind == "ed25519" else SigningKey("pw1", rsa.generate_private_key(65537, 2048))
+    receiver = TlsReceiver(answers(200))
+
+    def verdict(body: bytes) -> int:
+        try:
+            pollyweb.Msg.parse(body).verify(
+                key.private.public_key(), expected_from="identity.example", expected_to=TO, expected_subject="A@B"
+            )
+        except pollyweb.MsgValidationError:
+            return 401
+        return 200
+
+    async def judge(writer: asyncio.StreamWriter, number: int) -> None:
+        await answers(verdict(receiver.requests[-1][1]))(writer, number)
+
+    receiver.behaviour = judge
+    make_authority(tmp_path)
+    bodies: list[dict[str, Any]] = [
+        {},
+        {"Result": "SUCCESS", "Nested": {"b": [1, None, True, {"a": []}], "a": "x"}},
+        {"Ä": "€ \u2028 \U0001f91d", "Zero": 0, "Large": 2**53 - 1, "Negative": -7, 'Quote "': "\\ \n \t \x7f"},
+    ]
+    async with (
+        listening(receiver, server_context(tmp_path)) as url,
+        post_to(FixedRing(emulated, key), tmp_path, url, PATIENT_SECONDS) as post,
+    ):
+        for body in bodies:
+            asked = PostRequested(to=TO, subject="A@B", body=body, generation=Generation.POLLYWEB)
+            end, _ = await post.try_once(asked)
+            assert isinstance(end, PostSettled)
+            assert (end.outcome, end.http_status) == ("delivered", 200)
+    for _, message in receiver.requests:
+        changed = orjson.loads(message)
+        changed["Body"]["Result"] = "FAILURE"
+        assert verdict(orjson.dumps(changed)) == 401
