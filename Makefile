@@ -10,7 +10,7 @@ TESTS_SIDE_BY_SIDE ?= 3
 FRONT  := services/session/frontend
 PAGE   := services/session/static/.vite/manifest.json
 
-.PHONY: setup demo demo-browser page page-where-node-is test check bench bench-inbox bench-post soak fuzz lock site sbom docs-reference clean
+.PHONY: setup demo demo-browser page page-where-node-is test check bench bench-inbox bench-post soak mutation fuzz lock site sbom docs-reference clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -67,6 +67,9 @@ bench-post: setup ## Async Post's CPU a message beside the least that a sender c
 
 soak: setup ## mixed traffic, kills, rotations, slow receivers and junk for MINUTES=10; an account at the end
 	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10)
+
+mutation: setup ## change the verdict's rules one by one; a test must notice, for nine of ten changes at least
+	@$(BIN)/python -m tests.support.mutation
 
 fuzz: setup ## throw broken requests at the front door: MINUTES=10, or COUNT=200000
 	@$(BIN)/python -m bench.fuzz $(if $(COUNT),--count $(COUNT),--minutes $(or $(MINUTES),1))

@@ -1,4 +1,4 @@
-"""``facescan enrol``: register a person."""
+"""``facescan enrol``: register a person, or many."""
 
 import asyncio
 import json
@@ -9,21 +9,23 @@ from typing import Final, TextIO
 
 import click
 
+from cli.bulk_enrolment import enrol_all, read_rows, write_report
 from cli.connection import open_aws, store_settings
 from cli.enrolment import Enrolled, Enrolment
 from cli.output import emit, json_option
 from shared.domain_names import domain_name
 from shared.locators import new_locator
-from shared.stores import Tables
+from shared.stores import Aws, Tables
 
 _PERSON: Final = re.compile(r"[A-Za-z0-9._~-]{1,200}\Z")
 _TAG: Final = re.compile(r"[a-z0-9-]{1,40}\Z")
 _MOST_CODE: Final = 200
+_PROGRESS_EVERY: Final = 50
 _LOCATOR: Final = re.compile(r"[A-Za-z0-9._:~-]{1,200}\Z")
 
 
-def _person(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
-    if not _PERSON.match(value):
+def _person(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not _PERSON.match(value):
         raise click.BadParameter("1 to 200 of the characters A-Z a-z 0-9 . _ ~ - are expected")
     return value
 
@@ -36,9 +38,9 @@ def _locator(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     return value
 
 
-def _domain(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+def _domain(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     try:
-        return domain_name(value)
+        return None if value is None else domain_name(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -61,10 +63,9 @@ def _is_code(code: object) -> bool:
 
 
 @click.command()
-@click.option("--person", required=True, callback=_person, help="Your id of the person.")
+@click.option("--person", callback=_person, help="Your id of the person.")
 @click.option(
     "--photo",
-    required=True,
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
     help="PNG or JPEG with the person's face alone, at most 5 MiB.",
 )
@@ -74,34 +75,49 @@ def _is_code(code: object) -> bool:
     callback=_codes,
     help='JSON of the verified codes that the photo is tagged with, {"passport": "…"}; - reads standard input.',
 )
-@click.option("--wallet", required=True, callback=_domain, help="The domain of the person's wallet.")
-@click.option("--wallet-id", required=True, help="The person's id at that wallet.")
+@click.option("--wallet", callback=_domain, help="The domain of the person's wallet.")
+@click.option("--wallet-id", help="The person's id at that wallet.")
 @click.option("--locator", callback=_locator, help="A locator to issue; a random one when left out.")
 @click.option("--days", default=365, show_default=True, type=click.IntRange(1, 36_500), help="How long it is valid.")
+@click.option("--bulk", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A CSV file of persons.")
+@click.option(
+    "--report", type=click.Path(dir_okay=False, path_type=Path), help="Where --bulk writes what became of each."
+)
 @json_option
 def enrol(
     *,
-    person: str,
-    photo: Path,
-    codes: dict[str, str],
-    wallet: str,
-    wallet_id: str,
+    person: str | None,
+    photo: Path | None,
+    wallet: str | None,
+    wallet_id: str | None,
     locator: str,
+    codes: dict[str, str],
     days: int,
+    bulk: Path | None,
+    report: Path | None,
     as_json: bool,
 ) -> None:
-    """Register a person's legal photo and wallet, and print a locator.
+    """Register a person's legal photo and wallet, and print a locator; or many persons from a CSV file.
 
-    The photo goes to S3, sealed with the person's own data key, pinned by version and SHA-256. Codes are sealed too,
-    and come from a file because others see a command's arguments. A person who is known gets the new photo and wallet,
-    and codes in the place of those of the same tags; locators that were issued before stay valid.
+    The photo must show one face that can be compared: straight, sharp, lit, free. It goes to S3, sealed with the
+    person's own data key, pinned by version and SHA-256. Codes are sealed too, and come from a file because others see
+    a command's arguments. A person who is known gets the new photo and wallet, which the audit trail notes, and codes
+    in the place of those of the same tags; locators that were issued before stay valid.
 
     \b
-    Example:
+    Examples:
       facescan enrol --person p-17 --photo passport.jpg --wallet wallet.example --wallet-id w-17
+      facescan enrol --bulk persons.csv --report report.csv
     """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
+    if bulk is not None:
+        asyncio.run(_enrol_bulk(bulk, report or bulk.with_suffix(".report.csv"), days, as_json=as_json))
+        return
+    for name, value in (("person", person), ("photo", photo), ("wallet", wallet), ("wallet-id", wallet_id)):
+        if value is None:
+            raise click.MissingParameter(param_type="option", param_hint=f"'--{name}'")
+    assert person and photo and wallet and wallet_id is not None  # noqa: S101, PT018 - for the type checker
     expires_at = datetime.now(UTC) + timedelta(days=days)
-    enrolled = asyncio.run(_enrol(person, photo, codes, wallet, wallet_id, locator, expires_at))
+    enrolled = asyncio.run(_enrol(person, photo, wallet, wallet_id, locator, expires_at, codes))
     document = {
         "locator": enrolled.locator,
         "person": enrolled.person.person,
@@ -114,7 +130,7 @@ def enrol(
 
 
 async def _enrol(
-    person: str, photo: Path, codes: dict[str, str], wallet: str, wallet_id: str, locator: str, expires_at: datetime
+    person: str, photo: Path, wallet: str, wallet_id: str, locator: str, expires_at: datetime, codes: dict[str, str]
 ) -> Enrolled:
     settings = store_settings()
     aws = open_aws(settings)
@@ -128,6 +144,36 @@ async def _enrol(
             locator=locator,
             expires_at=expires_at,
             codes=codes,
+            operator=await _operator(aws),
         )
     finally:
         aws.close()
+
+
+async def _enrol_bulk(file: Path, report: Path, days: int, *, as_json: bool) -> None:
+    rows = list(read_rows(file))
+    settings = store_settings()
+    aws = open_aws(settings)
+
+    def progress(done: int) -> None:
+        if done % _PROGRESS_EVERY == 0 or done == len(rows):
+            click.echo(f"{done} of {len(rows)}", err=True)
+
+    try:
+        enrolment = Enrolment(aws, Tables(aws, settings), settings)
+        operator = await _operator(aws)
+        outcomes = await enrol_all(enrolment, rows, days=days, operator=operator, progress=progress)
+    finally:
+        aws.close()
+    write_report(report, outcomes)
+    counts = {name: sum(one.result == name for one in outcomes) for name in ("enrolled", "refused", "failed")}
+    text = ", ".join(f"{count} {name}" for name, count in counts.items())
+    emit({**counts, "report": str(report)}, f"{text}; {report} says what became of each", as_json=as_json)
+    if counts["enrolled"] < len(outcomes):
+        raise click.exceptions.Exit(1)
+
+
+async def _operator(aws: Aws) -> str:
+    """Return who calls, as AWS has authenticated them."""
+    answer = await aws.call("sts.GetCallerIdentity", aws.client("sts").get_caller_identity)
+    return str(answer["Arn"])

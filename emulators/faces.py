@@ -83,7 +83,31 @@ def detect(image: Image, attributes: list[str]) -> JsonObject:
     extra: JsonObject = {}
     for name in wanted:
         extra |= ATTRIBUTE_DETAILS[name]
-    return {"FaceDetails": [face(index) | extra for index in range(image.picture.faces)]}
+    details = [face(index) | extra for index in range(image.picture.faces)]
+    for flaw in image.picture.flaws if details else ():
+        _spoil(details[0], flaw)
+    return {"FaceDetails": details}
+
+
+_FLAWED: dict[str, tuple[str, JsonObject]] = {
+    "turned": ("Pose", {"Yaw": -47.5}),
+    "nodding": ("Pose", {"Pitch": 38.0}),
+    "tilted": ("Pose", {"Roll": 41.0}),
+    "blurred": ("Quality", {"Sharpness": 9.5}),
+    "dark": ("Quality", {"Brightness": 14.0}),
+    "glaring": ("Quality", {"Brightness": 99.1}),
+    "occluded": ("FaceOccluded", {"Value": True}),
+    "sunglasses": ("Sunglasses", {"Value": True}),
+    "eyes-closed": ("EyesOpen", {"Value": False}),
+    "unsure": ("FaceOccluded", {"Value": True, "Confidence": 52.0}),
+}
+"""What a flaw of a picture changes in its FaceDetail."""
+
+
+def _spoil(detail: JsonObject, flaw: str) -> None:
+    member, change = _FLAWED[flaw]
+    if member in detail:
+        detail[member] = detail[member] | change
 
 
 def bounding_box(index: int) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Test pictures: small real PNG files that say in text chunks who is on them.
 
-`facescan-person` (iTXt, UTF-8) names the largest face's owner, `facescan-faces` (tEXt) counts the faces.
+`facescan-person` (iTXt, UTF-8) names the largest face's owner, `facescan-faces` (tEXt) counts the faces,
+`facescan-flaws` (tEXt) says what is wrong with the largest one (`FLAWS`, separated by commas).
 A PNG without these chunks and every JPEG shows nobody: the emulated Rekognition finds no face on them.
 Chunk layouts: PNG (Third Edition), §5.3 and §11.3.3.
 """
@@ -27,6 +28,8 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_SIGNATURE = b"\xff\xd8\xff"
 _PERSON_KEYWORD = b"facescan-person"
 _FACES_KEYWORD = b"facescan-faces"
+_FLAWS_KEYWORD = b"facescan-flaws"
+FLAWS = ("turned", "nodding", "tilted", "blurred", "dark", "glaring", "occluded", "sunglasses", "eyes-closed", "unsure")
 _SKIN = bytes((224, 188, 160))
 
 
@@ -40,9 +43,10 @@ class Picture:
 
     person: str | None
     faces: int
+    flaws: tuple[str, ...] = ()
 
 
-def make_picture(person: str, faces: int = 1, variant: int = 0) -> bytes:
+def make_picture(person: str, faces: int = 1, variant: int = 0, flaws: tuple[str, ...] = ()) -> bytes:
     """A PNG of `SIDE_PIXELS` squared that shows `person` and `faces` - 1 strangers.
 
     Another `variant` is another file of the same person, as two photographs are.
@@ -51,6 +55,8 @@ def make_picture(person: str, faces: int = 1, variant: int = 0) -> bytes:
         raise PictureError("a picture needs the name of a person")
     if not 0 <= faces <= MOST_FACES:
         raise PictureError(f"faces: {faces} is not within 0..{MOST_FACES}")
+    if unknown := set(flaws) - set(FLAWS):
+        raise PictureError(f"flaws: {min(unknown)!r} is none of {', '.join(FLAWS)}")
     try:
         name = person.encode()
     except UnicodeEncodeError:
@@ -63,6 +69,7 @@ def make_picture(person: str, faces: int = 1, variant: int = 0) -> bytes:
             _chunk(b"IHDR", header),
             _chunk(b"iTXt", _PERSON_KEYWORD + b"\0\0\0\0\0" + name),
             _chunk(b"tEXt", _FACES_KEYWORD + b"\0" + str(faces).encode()),
+            _chunk(b"tEXt", _FLAWS_KEYWORD + b"\0" + ",".join(flaws).encode()) if flaws else b"",
             _chunk(b"IDAT", zlib.compress(_pixels(name, faces, variant))),
             _chunk(b"IEND", b""),
         )
@@ -77,6 +84,7 @@ def read_picture(data: bytes) -> Picture:
         raise PictureError("neither PNG nor JPEG")
     person: str | None = None
     faces: int | None = None
+    flaws: tuple[str, ...] = ()
     for kind, content in _chunks(data):
         keyword, _, value = content.partition(b"\0")
         try:
@@ -84,11 +92,13 @@ def read_picture(data: bytes) -> Picture:
                 person = value[4:].decode()
             elif kind == b"tEXt" and keyword == _FACES_KEYWORD:
                 faces = int(value)
+            elif kind == b"tEXt" and keyword == _FLAWS_KEYWORD:
+                flaws = tuple(value.decode().split(","))
         except ValueError:
             raise PictureError("the text chunks of the PNG are malformed") from None
     if not person:
         return Picture(None, 0)
-    return Picture(person, 1 if faces is None else faces)
+    return Picture(person, 1 if faces is None else faces, flaws)
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
@@ -135,11 +145,12 @@ def _pixels(name: bytes, faces: int, variant: int) -> bytes:
 @click.argument("name")
 @click.option("--faces", default=1, show_default=True, help="Number of faces; NAME is the largest.")
 @click.option("--variant", default=0, show_default=True, help="Another number is another photo of the same person.")
+@click.option("--flaw", "flaws", multiple=True, type=click.Choice(FLAWS), help="What is wrong with NAME's face.")
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
-def main(name: str, faces: int, variant: int, output: Path) -> None:
+def main(name: str, faces: int, variant: int, flaws: tuple[str, ...], output: Path) -> None:
     """Write a test picture of NAME."""
     try:
-        output.write_bytes(make_picture(name, faces, variant))
+        output.write_bytes(make_picture(name, faces, variant, flaws))
     except (OSError, PictureError) as error:
         raise click.ClickException(str(error)) from None
 

@@ -42,9 +42,14 @@ class People:
             person=str(person["person"]),
             wallet_domain=str(person["wallet_domain"]),
             wallet_id=str(person["wallet_id"]),
-            photo=LegalPhoto(str(person["photo_key"]), str(person["photo_version"]), str(person["photo_sha256"])),
+            photo=_photo(person),
             enrolled_at=int(person["enrolled_at"]),
         )
+
+    async def photo(self, person: str) -> LegalPhoto | None:
+        """Return a person's legal photo as it is now; None: not enrolled."""
+        found = await self._tables.get(PERSONS.name, {PERSONS.partition_key: person})
+        return _photo(found) if found else None
 
     async def save(self, person: Person) -> None:
         """Write a person, or replace what was known."""
@@ -68,3 +73,7 @@ class People:
                 unless_exists=LOCATORS.partition_key,
             )
         )
+
+
+def _photo(person: Item) -> LegalPhoto:
+    return LegalPhoto(str(person["photo_key"]), str(person["photo_version"]), str(person["photo_sha256"]))

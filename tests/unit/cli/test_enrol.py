@@ -1,5 +1,6 @@
 """`facescan enrol` and `facescan locators` against an emulated AWS."""
 
+import csv
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,3 +83,87 @@ def test_mistakes_with_locators_are_one_line_each(run: Run) -> None:
         result = run("locators", *arguments)
         assert result.exit_code == 2
         assert result.stderr.strip() == f"facescan locators {arguments[0]}: {line}"
+
+
+# -- enrolling -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flaw", "problem"),
+    [
+        ("turned", "the face is turned to the side by 48 degrees, more than 20"),
+        ("nodding", "the face is turned up or down by 38 degrees, more than 20"),
+        ("tilted", "the face is tilted by 41 degrees, more than 20"),
+        ("blurred", "the face is blurred (sharpness 10 of 40)"),
+        ("dark", "the face is too dark (brightness 14 of 30)"),
+        ("glaring", "the face is too bright (brightness 99 of 95)"),
+        ("occluded", "something covers the face"),
+        ("sunglasses", "the person wears sunglasses"),
+        ("eyes-closed", "the eyes are closed"),
+    ],
+)
+def test_a_photo_that_can_hardly_be_compared_is_refused_with_what_is_wrong(run: Run, flaw: str, problem: str) -> None:
+    result = enrolled(run, f"flawed-{flaw}", flaws=(flaw,))
+    assert result.exit_code == 2
+    assert result.stderr.strip() == f"facescan enrol: flawed-{flaw}.png: {problem}"
+    assert listed(run, f"flawed-{flaw}") == []
+
+
+def test_every_flaw_of_a_photo_is_told_at_once_and_a_guess_is_none(run: Run) -> None:
+    result = enrolled(run, "worst", flaws=("turned", "dark", "sunglasses"))
+    assert result.stderr.count("; ") == 2
+    assert enrolled(run, "guessed", flaws=("unsure",)).exit_code == 0
+
+
+def test_a_new_photo_is_noted_in_the_audit_trail_with_who_did_it_and_no_name(run: Run) -> None:
+    for variant in (1, 2):
+        assert enrolled(run, "zoe", variant=variant).exit_code == 0
+    exported = run("audit", "export")
+    assert exported.exit_code == 0
+    text = exported.stdout
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert {line["facts"]["replaced"] for line in lines if line["kind"] == "person.enrolled"} == {0, 1}
+    assert "arn:aws" in text
+    assert "replaced_version" in text
+    assert "zoe" not in text
+
+
+def test_many_are_enrolled_from_a_file_and_the_report_says_what_became_of_each(run: Run) -> None:
+    for person, flaws in (("m-1", ()), ("m-2", ("dark",)), ("m-3", ())):
+        Path(f"{person}.png").write_bytes(make_picture(person, flaws=flaws))
+    Path("many.csv").write_text(
+        "person,photo,wallet,wallet_id,code_passport\n"
+        "m-1,m-1.png,wallet.example,w-1,X1\n"
+        "m-2,m-2.png,wallet.example,w-2,\n"
+        "m-3,m-3.png,wallet.example,w-3,\n"
+        "m-4,absent.png,wallet.example,w-4,\n"
+        "m 5,m-1.png,wallet.example,w-5,\n"
+        "m-6,m-1.png,not a domain,w-6,\n"
+        "m-7,,wallet.example,w-7,\n"
+        "m-8,m-1.png\n"
+    )
+    result = run("enrol", "--bulk", "many.csv", "--report", "report.csv", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {"enrolled": 2, "refused": 6, "failed": 0, "report": "report.csv"}
+    assert result.stderr.splitlines()[-1] == "8 of 8"
+    rows = list(csv.DictReader(Path("report.csv").read_text().splitlines()))
+    assert [(row["line"], row["person"], row["result"]) for row in rows[:3]] == [
+        ("2", "m-1", "enrolled"), ("3", "m-2", "refused"), ("4", "m-3", "enrolled"),
+    ]  # fmt: skip
+    reasons = [row["reason"] for row in rows]
+    for row, reason in zip(
+        range(8),
+        ("", "too dark", "", "No such file", "person: ", "wallet: ", "photo is empty", "not as many fields"),
+        strict=True,
+    ):
+        assert reason in reasons[row]
+    (only,) = listed(run, "m-1")
+    assert only["locator"] == rows[0]["locator"]
+    assert "X1" not in Path("report.csv").read_text()
+
+
+def test_a_file_without_a_needed_column_is_refused_whole(run: Run) -> None:
+    Path("few.csv").write_text("person,photo\na,b\n")
+    result = run("enrol", "--bulk", "few.csv")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("facescan enrol: few.csv: line 1: no column wallet")

@@ -18,12 +18,15 @@ from services.verdict.policy import Limits
 from services.verdict.proofs import Proofs
 from services.verdict.terms import Rule, TermsTable
 from shared.events import CaptureCompleted, DeadlinePassed, Outcome, PostRequested, VerdictReached, VerificationOpened
+from shared.legal_photos import LegalPhotos
 from shared.liveness import LivenessProvider
 from shared.liveness_providers import only
 from shared.liveness_rekognition import RekognitionProvider
+from shared.person_keys import PersonKeys
+from shared.stores import Tables
 from shared.verification import Attempt, State, Verification
 from shared.verifications import Verifications
-from tests.support.emulated_aws import Emulated
+from tests.support.emulated_aws import Emulated, EmulatedAws
 from tests.support.received import received
 from tests.support.recording import RecordingPublisher
 
@@ -41,22 +44,29 @@ class Scene:
     rules: Sequence[Rule] = ()
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)  # other tests' persons have other histories
     limits: Limits = field(default_factory=Limits)
+    aws: EmulatedAws | None = None  # the service's own way to the stores, when it is not the test's
+
+    @property
+    def tables(self) -> Tables:
+        return Tables(self.aws, self.emulated.settings) if self.aws else self.emulated.tables
 
     @property
     def verifications(self) -> Verifications:
-        return Verifications(self.emulated.tables)
+        return Verifications(self.tables)
 
     def clock(self) -> datetime:
         return datetime.now(UTC) + self.ahead
 
     @property
     def verdicts(self) -> Verdicts:
-        aws, bucket = self.emulated.aws, self.emulated.settings.bucket
+        aws, settings = self.aws or self.emulated.aws, self.emulated.settings
+        keys = PersonKeys(aws, self.tables, settings) if self.aws else self.emulated.keys
+        photos = LegalPhotos(aws, keys, settings) if self.aws else self.emulated.photos
         return Verdicts(
             verifications=self.verifications,
             providers=only(self.provider or RekognitionProvider(aws)),
-            evidence=EvidenceStore(aws, bucket, self.emulated.keys),
-            faces=RekognitionFaces(aws, self.emulated.photos),
+            evidence=EvidenceStore(aws, settings.bucket, keys),
+            faces=RekognitionFaces(aws, photos),
             proofs=self.proofs,
             announcing=self.announcing(self.publisher),
             most_attempts=ATTEMPTS,
@@ -66,7 +76,7 @@ class Scene:
     @property
     def proofs(self) -> Proofs:
         terms = TermsTable(self.rules, least_confidence_percent=80.0, least_similarity_percent=99.0)
-        return Proofs(history=History(self.emulated.tables, 365), terms=terms, limits=self.limits)
+        return Proofs(history=History(self.tables, 365), terms=terms, limits=self.limits)
 
     def announcing(self, publisher: RecordingPublisher) -> Announcing:
         return Announcing(
