@@ -22,6 +22,7 @@ from cli.demo_system import (
 from cli.interruption import Interruptible
 from cli.output import emit, json_option
 from shared.errors import UnavailableError
+from shared.liveness_settings import PROVIDERS
 
 if TYPE_CHECKING:
     from cli.demo_cases import Seen
@@ -50,8 +51,13 @@ _LONG_WAIT: Final = (
 @click.option(
     "--browser", "in_browser", is_flag=True, help="Instead one verification by a real Chromium before a fake camera."
 )
+@click.option(
+    "--provider",
+    type=click.Choice(PROVIDERS),
+    help="The liveness provider of the system that is started; rekognition when left out.",
+)
 @json_option
-def demo(directory: Path | None, system: str | None, in_browser: bool, as_json: bool) -> int:
+def demo(*, directory: Path | None, system: str | None, in_browser: bool, provider: str | None, as_json: bool) -> int:
     """Run six verifications at once, show every step live, and check what came of them.
 
     A success, a wrong person, a spoof, a person who never comes, a forged request, a request delivered three times.
@@ -66,12 +72,15 @@ def demo(directory: Path | None, system: str | None, in_browser: bool, as_json: 
       facescan demo
       facescan demo --system .facescan/system.json --json
       facescan demo --browser
+      facescan demo --provider azure
     """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
+    if provider is not None and (system is not None or in_browser):
+        raise click.UsageError("--provider is for a system that is started, and not for --browser")
     began = time.monotonic()
     cases: list[Seen] | None = None
     with Interruptible() as interrupted, ExitStack() as open_parts:
         try:
-            where = _system(directory, system, open_parts, quiet=as_json, in_browser=in_browser)
+            where = _system(directory, system, open_parts, quiet=as_json, in_browser=in_browser, provider=provider)
             if in_browser:
                 run_in_browser(where)
                 return 0
@@ -94,14 +103,20 @@ def demo(directory: Path | None, system: str | None, in_browser: bool, as_json: 
 
 
 def _system(
-    directory: Path | None, system: str | None, open_parts: ExitStack, *, quiet: bool, in_browser: bool
+    directory: Path | None,
+    system: str | None,
+    open_parts: ExitStack,
+    *,
+    quiet: bool,
+    in_browser: bool,
+    provider: str | None,
 ) -> DemoSystem:
     if system == FROM_ENVIRONMENT:
         return from_environment()
     if system is not None:
         return from_file(Path(system), open_parts)
     seconds = BROWSER_SECONDS if in_browser else VERIFICATION_SECONDS
-    return of_its_own(directory, _no_line if quiet else click.echo, open_parts, seconds)
+    return of_its_own(directory, _no_line if quiet else click.echo, open_parts, seconds, provider)
 
 
 def _print_step(case: str, step: "Step", since_start_seconds: float, since_before_seconds: float) -> None:

@@ -60,11 +60,14 @@ def of_its_own(
     report: Callable[[str], None],
     open_parts: ExitStack,
     verification_seconds: int = VERIFICATION_SECONDS,
+    provider: str | None = None,
 ) -> DemoSystem:
     """Start a workbench, in a passing folder unless ``directory`` is given; all ends with ``open_parts``."""
     if directory is None:
         directory = Path(open_parts.enter_context(tempfile.TemporaryDirectory(prefix="facescan-")))
     settings = {"FACESCAN_VERIFICATION_SECONDS": str(verification_seconds)}
+    if provider is not None:
+        settings["FACESCAN_LIVENESS_PROVIDER"] = provider
     workbench = open_parts.enter_context(Workbench(directory, settings=settings, report=report))
     began = time.monotonic()
     system = with_peers(workbench.system, StoreSettings(), open_parts)
