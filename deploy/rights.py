@@ -60,10 +60,9 @@ def _objects(actions: Sequence[str], *prefixes: str) -> Statement:
     return _allow("s3", actions, [_sub(f"{_BUCKET}/{prefix}*") for prefix in prefixes])
 
 
-# An erasure finds what is a person's by the indexes and removes it, the audit trail alone excepted.
-_ERASED: Final = tuple(
-    table for table in TABLES if table not in (AUDIT, AUDIT_ENTRIES, CLAIMS, REGISTERED_KEYS, LEASES)
-)
+# An erasure finds what is a person's and removes it, the key of the wallet too; the deleter removes what has had its
+# time, marks of claims and of the trail's entries too. The lines of the trail alone are nobody's to remove.
+_ERASED: Final = tuple(table for table in TABLES if table not in (AUDIT, LEASES, TURNS))
 _ERASURE: Final = (
     _on(("DeleteItem", "GetItem", "Query", "Scan", "DescribeTable"), *_ERASED),
     _allow(

@@ -7,11 +7,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from bench.load import MIXED, Load, Verified
 from cli.peers import Peers
 from cli.run import SERVICES
+from shared.audit_check import ChainCheck, stored_lines
+from shared.queries import Queries
 from shared.topics import create_topics
 from tests.e2e.conftest import Running, start_system
 from tests.support.real_kafka import Cluster
@@ -36,6 +39,29 @@ def _account(verified: list[Verified]) -> None:
     assert len(verified) == COUNT
 
 
+def _noted(running: Running, verified: list[Verified]) -> None:
+    """Each verdict has one line in the audit trail, and the chains are whole."""
+    stores = running.demo.stores
+    wanted = sorted(one.verification_id for one in verified)
+    deadline = time.monotonic() + 30
+    while True:
+        check, lines = asyncio.run(_audit(Queries(running.demo.aws, stores)))
+        noted = sorted(line["facts"]["verification_id"] for line in lines if line["kind"] == "verification.decided")
+        if noted == wanted or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)  # a line follows its answer
+    assert noted == wanted
+    assert check.problem is None
+
+
+async def _audit(queries: Queries) -> tuple[ChainCheck, list[dict[str, Any]]]:
+    check, lines = ChainCheck(), []
+    async for chain, sequence, line in stored_lines(queries):
+        check.add(line, chain=chain, sequence=sequence)
+        lines.append(orjson.loads(line))
+    return check, lines
+
+
 def _under_load(running: Running, disturb: Callable[[], Coroutine[Any, Any, None]]) -> list[Verified]:
     async def work(load: Load, _peers: Peers) -> list[Verified]:
         await load.enrol(MIXED)
@@ -54,7 +80,7 @@ def broker(request: pytest.FixtureRequest) -> str | None:
 
 
 def test_sixty_verifications_survive_each_service_being_killed_in_turn(broker: str | None, tmp_path: Path) -> None:
-    """Every service is killed with -9 and started again while they run: 60 signed answers, one each, all right."""
+    """Every service is killed with -9 and started again while they run: 60 signed answers and audit lines, one each."""
     with ExitStack() as open_parts:
         running = start_system(tmp_path, open_parts, kafka=broker, settings=SETTINGS)
         back: dict[str, float] = {}
@@ -65,7 +91,9 @@ def test_sixty_verifications_survive_each_service_being_killed_in_turn(broker: s
                 running.workbench.kill(service)
                 back[service] = await asyncio.to_thread(_seconds_until_ready, running, service)
 
-        _account(_under_load(running, disturb))
+        verified = _under_load(running, disturb)
+        _account(verified)
+        _noted(running, verified)
     rounded = {name: round(took, 1) for name, took in back.items()}
     print(f"seconds back to work after kill -9 ({broker or 'embedded'}): {rounded}")
     assert max(back.values()) < (BACK_SECONDS if broker else 2 * BACK_SECONDS), back
