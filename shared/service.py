@@ -273,6 +273,8 @@ class Service:
 
     async def _start(self) -> None:
         await asyncio.gather(self._until_there(self.publisher.start), self._start_stores())
+        # Not behind the readers: joining a group may take as long as the session of a member that has died.
+        await asyncio.gather(*(server.start() for server in self._servers))
 
     async def _start_stores(self) -> None:
         await asyncio.to_thread(self.aws.warm, *self._uses)
@@ -299,7 +301,6 @@ class Service:
             reader.start(partial(getattr, subscriber, "consumer"))
         self._watching = asyncio.create_task(self._watch(), name="watch")
         self._tasks = [asyncio.create_task(work(), name=work.__qualname__) for work in self._beside]
-        await asyncio.gather(*(server.start() for server in self._servers))
         self._ready = True
         asyncio.get_running_loop().call_later(_SETTLE_AFTER_SECONDS, _settle_memory)
         log.info("started", extra={"version": VERSION, "http": [server.address for server in self._servers]})

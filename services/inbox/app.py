@@ -8,10 +8,12 @@ from services.inbox.endpoint_readers import EndpointReaders
 from services.inbox.endpoint_reload import DEFAULT_FILE, CurrentMap
 from services.inbox.feedback import Feedback
 from services.inbox.front import front_door
+from services.inbox.http_server import DoorServer
 from services.inbox.intake import Intake
 from services.inbox.key_cache import KeyCache
 from services.inbox.manifest import Manifest, OwnManifest, default_manifest, read_manifest
 from services.inbox.manifests import Manifests
+from services.inbox.open_files import allow_connections
 from services.inbox.opener import Opener
 from services.inbox.registered import RegisteredKeyResolver
 from services.inbox.router import Router, decode_accepted
@@ -75,7 +77,12 @@ def _listen(service: Service, settings: InboxSettings, endpoints: CurrentMap) ->
     )
     manifest = OwnManifest(_manifest(settings), domain=settings.domain, clock=now_utc)
     intake = Intake(endpoints, service.publisher, manifest=manifest.reply, synchronous=synchronous.reply)
-    service.listen(lambda: front_door(settings, opener, intake, manifest=manifest.page))
+
+    def listen() -> DoorServer:
+        allow_connections(settings.most_connections)
+        return front_door(settings, opener, intake, manifest=manifest.page)
+
+    service.listen(listen)
     endpoints.on_change(synchronous.update)
     service.before_start(lambda: _look_at(resolver, settings))
     service.after_stop(resolver.close)

@@ -1,6 +1,8 @@
 """The endpoint map: which route a subject takes, and what is said of a file that cannot be used."""
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -134,6 +136,28 @@ def test_a_changed_file_is_used_and_a_broken_one_is_not(tmp_path: Path) -> None:
     assert current.read_again()
     assert current.find("A@B") is None
     assert current.find("C@D") is not None
+
+
+async def test_sighup_has_the_file_read_at_once_and_a_broken_one_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "map.toml"
+    path.write_text(ENDPOINTS + route("A@B"))
+    current = CurrentMap(path, look_seconds=3600.0)
+    digests: list[str] = []
+    current.on_change(lambda new: digests.append(new.digest))
+    await current.start()
+    try:
+        path.write_text(ENDPOINTS + route("C@D"))
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: current.find("C@D"))
+        path.write_text("broken")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0.1)
+        path.write_text(ENDPOINTS + route("E@F"))
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: current.find("E@F"))
+        assert len(set(digests)) == len(digests) == 3
+    finally:
+        await current.stop()
 
 
 async def test_a_running_inbox_notices_a_changed_file_and_keeps_the_map_when_it_vanishes(tmp_path: Path) -> None:
