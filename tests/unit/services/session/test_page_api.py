@@ -18,9 +18,10 @@ from services.session.scan_page import ScanPage
 from services.session.tokens import BrowserKey, Tokens
 from services.session.turns import Turns
 from shared.events import CaptureCompleted, DeadlinePassed, Outcome, SessionCreated
+from shared.liveness import ProviderTroubleError, Streaming
 from shared.liveness_providers import only
 from shared.liveness_rekognition import RekognitionProvider
-from shared.verification import State, Verification
+from shared.verification import Attempt, State, Verification
 from shared.verifications import Verifications
 from tests.support.asgi import serving
 from tests.support.emulated_aws import Emulated
@@ -28,6 +29,27 @@ from tests.support.recording import RecordingPublisher
 
 ROLE = "arn:aws:iam::123456789012:role/streaming"
 PAGE = "a-page-made-by-chance"
+
+
+class Provider(RekognitionProvider):
+    """Takes as many sessions as come, until ``hurry`` says how many a second; while ``shut``, lets nobody in."""
+
+    hurry = 0.0
+    shut = False
+
+    def __init__(self, emulated: Emulated) -> None:
+        super().__init__(emulated.aws, role=ROLE)
+
+    @property
+    def sessions_per_second(self) -> float:
+        """See LivenessProvider."""
+        return self.hurry
+
+    async def access(self, attempt: Attempt, return_url: str) -> Streaming:
+        """See LivenessProvider."""
+        if self.shut:
+            raise ProviderTroubleError("sts.AssumeRole: Throttling")
+        return await super().access(attempt, return_url)
 
 
 class Program:
@@ -41,6 +63,7 @@ class Program:
         self.key = self.tokens.new_key(self.identifier)
         self.ahead = timedelta()
         self.url = ""
+        self.provider = Provider(emulated)
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.ahead
@@ -85,7 +108,7 @@ async def program(emulated: Emulated, publisher: RecordingPublisher) -> AsyncIte
         await program.prepare()
         verifications = program.verifications
         admission = Admission(program.tokens, "http://127.0.0.1")
-        providers = only(RekognitionProvider(emulated.aws, role=ROLE, sessions_per_second=0))
+        providers = only(program.provider)
         attempts = Attempts(
             verifications=verifications, publisher=publisher, providers=providers,
             turns=Turns(tables=emulated.tables, verifications=verifications, clock=program.now),
@@ -236,3 +259,37 @@ async def test_the_credentials_are_temporary_ones_of_the_account(program: Progra
     given = session["credentials"]
     assert given["accessKeyId"].startswith("ASIA")
     assert given["sessionToken"]
+
+
+async def test_a_provider_that_creates_no_session_is_our_trouble_should_the_time_be_over_before_it_is_back(
+    program: Program,
+) -> None:
+    program.emulated.fail("CreateFaceLivenessSession", 1)
+    assert (await program.begin())[0] == 503
+    record = await program.record()
+    assert (record.attempt, record.trouble) == (0, True)
+
+
+async def test_a_session_into_which_nobody_gets_ends_its_attempt_as_our_trouble_and_the_next_is_another(
+    program: Program,
+) -> None:
+    program.provider.shut = True
+    assert (await program.begin())[0] == 503
+    program.provider.shut = False
+    record = await program.record()
+    assert (record.attempt, record.attempt_open, record.trouble) == (1, False, True)
+    status, session = await program.begin()
+    assert (status, session["attempt"]) == (200, 2)
+
+
+async def test_a_person_whose_turn_is_far_off_is_told_how_long_and_gets_no_session_yet(program: Program) -> None:
+    before = program.emulated.sessions()
+    now = int(time.time() * 1000)
+    await program.verifications.wait_in_line(program.identifier, 1, now + 30_000)
+    program.provider.hurry = 1.0
+    status, answer = await program.begin()
+    assert status == 202
+    assert 25 <= answer["ask_again_seconds"] <= answer["wait_seconds"] <= 30
+    assert program.emulated.sessions() == before
+    program.ahead = timedelta(seconds=30)
+    assert (await program.begin())[0] == 200
