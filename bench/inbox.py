@@ -47,8 +47,8 @@ _GOOD_SENDERS: Final = 20
 class Server:
     """A process under measurement."""
 
-    def __init__(self, process: subprocess.Popen[Any], address: str) -> None:
-        self._pid = process.pid
+    def __init__(self, pid: int, address: str) -> None:
+        self._pid = pid
         self.address = address
 
     def cpu_seconds(self) -> float:
@@ -70,7 +70,7 @@ def started(module: str, *arguments: str) -> Iterator[Server]:
             if not line:
                 log.seek(0)
                 raise RuntimeError(f"{module} does not start: {log.read().decode()[-500:]}")
-            yield Server(process, line[-1])
+            yield Server(process.pid, line[-1])
         finally:
             process.terminate()
             process.wait(20)

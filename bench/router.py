@@ -1,6 +1,7 @@
 """The router's own CPU a message: decode, map, claim, publish, without the store's and the broker's clients.
 
     python -m bench.router --messages 20000
+    python -m bench.router --whole --messages 12000     a process of its own, with both clients (bench.router_whole)
 
 Store and broker are replaced by ones that take everything at once, so the figure is the router's part alone; what
 claims cost beside it is DynamoDB's client (``--claims`` measures them against the endpoint AWS_ENDPOINT_URL names).
@@ -89,7 +90,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--claims", action="store_true")
+    parser.add_argument("--whole", action="store_true")
     options = parser.parse_args()
+    if options.whole:
+        from bench.router_whole import report  # noqa: PLC0415 - the plain bench needs none of it
+
+        print(report(_records(options.messages)))
+        return
     runs = sorted(asyncio.run(_measure(options.messages, claims=options.claims)) for _ in range(3))
     print(f"router: {runs[1]:.0f} µs CPU a message (best {runs[0]:.0f}), {1e6 / runs[1]:.0f}/s a core")
 
