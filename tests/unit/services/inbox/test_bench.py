@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 
-from bench.inbox import compare, junk, started
+from bench.inbox import beside_junk, compare, junk, started
 from bench.inbox_load import OpenLoop, Request
 from cli.embedded_topics import make_topics
 from shared.keys import SigningKey
@@ -38,10 +38,10 @@ def test_the_bench_compares_the_door_with_the_limit_and_counts_junk_by_its_kind(
         asyncio.run(make_topics(broker.address))
         figures = compare(broker.address, key, options)
         found = junk(broker.address, key, options)
+        beside = beside_junk(broker.address, key, options)
     assert figures["door_microseconds"] > 0
     assert figures["limit_microseconds"] > 0
-    assert found["statuses"]["signature forged"] == [401]
-    assert {status for name, seen in found["statuses"].items() if name != "signature forged" for status in seen} <= {
-        401,
-        422,
-    }
+    assert found.pop("signature forged")["statuses"] == [401]
+    assert {status for seen in found.values() for status in seen["statuses"]} <= {401, 422}
+    assert beside["answers"]["good 200"] == 40
+    assert sum(times for name, times in beside["answers"].items() if name.startswith("junk ")) == 40
