@@ -32,6 +32,8 @@ POSTS = int(os.environ.get("FACESCAN_TEST_POSTS", "150"))
 KILLS = int(os.environ.get("FACESCAN_TEST_KILLS", "3"))
 # One kill after another: about so long, so that messages are asked for all the time.
 SECONDS_PER_KILL = 4.0
+# On a machine that is busy with other tests, too.
+_START_SECONDS = 120.0
 RECEIVERS = [f"r{number}.example" for number in range(10)]
 ROLES = {"signer": "signer", "sender": "sender,delayer"}
 
@@ -53,7 +55,7 @@ class Parts:
 
     def wait_ready(self) -> None:
         for process in self._processes.values():
-            process.wait_ready()
+            process.wait_ready(_START_SECONDS)
 
     def kill(self, number: int) -> None:
         """Kill one of the three in turn with -9 and start it again."""
@@ -69,7 +71,7 @@ class Parts:
         os.kill(process.process.pid, signal.SIGKILL)
         process.process.wait(10)
         self._processes[victim] = self._start(victim)
-        self._processes[victim].wait_ready()
+        self._processes[victim].wait_ready(_START_SECONDS)
 
     def end(self) -> None:
         for process in self._processes.values():
