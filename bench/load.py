@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from itertools import cycle
 from typing import Any, Final
 from uuid import uuid4
@@ -186,7 +187,9 @@ class Load:
         for message in await self._peers.messages(SHOP):
             body = (message.get("message") or {}).get("Body") or {}
             one = by_correlation.get(body.get("Request", ""))
-            if one is not None and message["verified"] and not message["duplicate"]:
+            # One that was answered otherwise, as ordered, was not taken: it comes again.
+            taken = message["verified"] and message["status"] == HTTPStatus.OK
+            if one is not None and taken and not message["duplicate"]:
                 one.answers.append(message)
         by_id = {one.verification_id: one for one in verified}
         for popup in await self._peers.popups(WALLET):

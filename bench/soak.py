@@ -38,6 +38,7 @@ PER_SECOND: Final = 1.5
 ROUND_SECONDS: Final = 20.0
 BETWEEN_TROUBLES_SECONDS: Final = 15.0
 SAMPLE_SECONDS: Final = 5.0
+_BETWEEN_JUNK_SECONDS: Final = 0.2
 # Long enough that nobody's time is over while a part is away.
 SETTINGS: Final = {"FACESCAN_VERIFICATION_SECONDS": "120", "FACESCAN_KEY_SETTLE_SECONDS": "2"}
 
@@ -134,6 +135,7 @@ class Soak:
                 with suppress(aiohttp.ClientError, TimeoutError):
                     async with session.post(inbox, data=body) as answer:
                         self.account.junk_answers[answer.status] += 1
+                await asyncio.sleep(_BETWEEN_JUNK_SECONDS)  # the door may have been killed just before
 
     def _forged(self) -> dict[str, Any]:
         header = {

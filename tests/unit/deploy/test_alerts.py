@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import deploy
+from cli.run import SERVICES
 from deploy.alerts import ALERTS, GUIDE, OBJECTIVES, Objective
 from deploy.dashboard import dashboard, panels
 from tests.support.kafka_fixtures import leave_untested
@@ -30,6 +31,17 @@ def promtool(*arguments: str) -> str:
 
 def test_every_alert_fires_in_its_trouble_and_none_on_a_quiet_day() -> None:
     assert "SUCCESS" in promtool("test", "rules", "alerts_test.yaml")
+
+
+def test_the_compose_files_prometheus_scrapes_every_service_and_has_the_alerts(tmp_path: Path) -> None:
+    for name in ("prometheus/prometheus.yml", "helm/facescan/files/alerts.yaml"):
+        shutil.copy(FOLDER / name, tmp_path)
+    promtool("check", "config", str(tmp_path / "prometheus.yml"))
+    (job,) = yaml.safe_load((tmp_path / "prometheus.yml").read_text())["scrape_configs"]
+    assert {one["labels"]["role"] for one in job["static_configs"]} == set(SERVICES)
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    hosts = {target.partition(":")[0] for one in job["static_configs"] for target in one["targets"]}
+    assert hosts <= {*services, "inbox"}
 
 
 def test_the_tests_of_the_alerts_can_fail(tmp_path: Path) -> None:
