@@ -152,6 +152,7 @@ async def test_a_rotator_killed_at_any_effect_is_followed_by_one_that_ends_right
             assert await asyncio.to_thread(identity.run, None) == 0, (point, identity.said)
             await identity.ended_right()
             identities.append(identity)
+            print(f"killed at {point}: ended right", flush=True)
         print(f"\nkilled at {len(identities) - 1} of {points} points")
         everything = b"".join(gate.seen) + "".join(text for one in identities for text in one.said).encode()
         assert b"rotation step done" in everything

@@ -140,7 +140,7 @@ async def test_a_hundred_questions_at_once_and_twenty_after_them_share_one_conne
 
 
 async def test_a_slow_name_holds_up_no_other_on_the_same_connection(internet: RealDns, authority: Path) -> None:
-    async with wire_to(internet.unbound.tls_address) as wire, asking(wire.address, authority, seconds=1.0) as resolver:
+    async with wire_to(internet.unbound.tls_address) as wire, asking(wire.address, authority, seconds=2.0) as resolver:
         await resolver.look_up(KEY)
         slow = asyncio.create_task(resolver.look_up("pw1._domainkey.slow.example"))
         await asyncio.sleep(0.05)
@@ -162,7 +162,7 @@ async def test_a_connection_that_was_closed_meanwhile_is_made_anew_without_a_fai
 
 
 async def test_a_connection_that_has_died_without_a_word_costs_one_time_out(internet: RealDns, authority: Path) -> None:
-    async with wire_to(internet.unbound.tls_address) as wire, asking(wire.address, authority, seconds=0.5) as resolver:
+    async with wire_to(internet.unbound.tls_address) as wire, asking(wire.address, authority, seconds=2.0) as resolver:
         assert (await resolver.look_up(KEY)).answer is Answer.SECURE
         wire.silent = True
         assert (await resolver.look_up(KEY)).answer is Answer.UNDECIDED

@@ -39,17 +39,17 @@ def where(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.mark.parametrize("branch", ["_domainkey", "_domainkey.pw"])
 async def test_a_key_of_a_signed_domain_is_secure_in_both_branches(where: str, branch: str) -> None:
-    found = await ValidatingResolver(where, 3.0).look_up(f"pw1.{branch}.signed.example")
+    found = await ValidatingResolver(where, 5.0).look_up(f"pw1.{branch}.signed.example")
     assert (found.answer, found.records) == (Answer.SECURE, (RECORD,))
     assert 0 < found.keep_seconds <= 60
 
 
 async def test_a_name_is_found_in_any_case(where: str) -> None:
-    assert (await ValidatingResolver(where, 3.0).look_up("PW1._domainKEY.Signed.Example")).answer is Answer.SECURE
+    assert (await ValidatingResolver(where, 5.0).look_up("PW1._domainKEY.Signed.Example")).answer is Answer.SECURE
 
 
 async def test_a_record_too_long_for_udp_comes_whole_over_tcp(where: str) -> None:
-    found = await ValidatingResolver(where, 3.0).look_up("long._domainkey.signed.example")
+    found = await ValidatingResolver(where, 5.0).look_up("long._domainkey.signed.example")
     assert found.answer is Answer.SECURE
     assert found.records == (RECORD + ";n=" + "x" * LONG_TEXT_BYTES,)
 
@@ -69,14 +69,14 @@ async def test_a_record_too_long_for_udp_comes_whole_over_tcp(where: str) -> Non
     ],
 )
 async def test_what_gives_no_key_has_the_answer_that_says_why(where: str, name: str, expected: Answer) -> None:
-    found = await ValidatingResolver(where, 0.5).look_up(name)
+    found = await ValidatingResolver(where, 0.5 if ".slow." in name else 5.0).look_up(name)
     assert (found.answer, found.records) == (expected, ())
     if expected is Answer.ABSENT:
         assert 0 < found.keep_seconds <= 7
 
 
 async def test_an_identity_sees_its_own_records_as_the_world_does(where: str) -> None:
-    world = World(ValidatingResolver(where, 3.0))
+    world = World(ValidatingResolver(where, 5.0))
     seen = await world.look("pw1", "signed.example", RECORD)
     assert {generation: one.sight for generation, one in seen.items()} == dict.fromkeys(Generation, Sight.SEEN)
     assert (await world.look("pw1", "signed.example", "v=DKIM1;k=rsa;p=AA"))[Generation.NLWEB].sight is Sight.DIFFERENT
