@@ -14,6 +14,7 @@ from shared.tables import (
     CLAIMS,
     EVIDENCE_PREFIX,
     HISTORY,
+    ISSUED,
     LEASES,
     LOCATORS,
     PERSON_INDEX,
@@ -86,8 +87,8 @@ RIGHTS: Final[Mapping[str, Sequence[Statement]]] = {
         _allow("sts", ("AssumeRole",), [{"Fn::GetAtt": ["StreamingRole", "Arn"]}]),
     ),
     "verdict": (
-        _on(_WRITE, VERIFICATIONS, ATTEMPTS, VERDICTS, HISTORY, LEASES),
-        _on(_READ, PERSON_KEYS, PERSONS, LOCATORS),
+        _on(_WRITE, VERIFICATIONS, ATTEMPTS, VERDICTS, HISTORY, LEASES, LOCATORS, ISSUED),
+        _on(_READ, PERSON_KEYS, PERSONS),
         _on(_APPEND, AUDIT, AUDIT_ENTRIES),
         _objects(("GetObject", "GetObjectVersion", "PutObject"), EVIDENCE_PREFIX),
         _objects(("GetObject", "GetObjectVersion"), PERSONS_PREFIX),

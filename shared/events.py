@@ -150,6 +150,24 @@ class VerificationOpened(_OfVerification):
     context: Context | None = Field(default=None, description="As the verification's record has it.")
 
 
+class MatchRequested(EventData):
+    """A trusted domain wants a picture of its own camera matched with a locator; the picture is never part of this."""
+
+    type: ClassVar[str] = "facescan.match.requested.v1"
+    topic: ClassVar[str] = "facescan.match.requested"
+
+    upload: VerificationId = Field(description="Names the upload and the match; the record's key.")
+    action: Literal["upload", "match", "expire"] = Field(description="Offer an upload, match it, or end it.")
+    locator: Locator | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$", description="Of the picture, hex.")
+    size: int | None = Field(default=None, ge=1, le=5_242_880, description="Of the picture, in bytes.")
+    requester: Requester | None = Field(default=None, description="The domain that asked by a message.")
+
+    def key(self) -> str:
+        """Return the record's key."""
+        return self.upload
+
+
 class LocatorRequested(EventData):
     """A locator is to be issued for a token, or revoked."""
 
@@ -347,6 +365,7 @@ EVENTS: Final[tuple[type[EventData], ...]] = (
     SessionCreated,
     LocatorRequested,
     LocatorSettled,
+    MatchRequested,
     CaptureCompleted,
     DeadlinePassed,
     VerdictReached,

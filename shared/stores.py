@@ -108,6 +108,15 @@ class Aws:
                     raise ConfigurationError("AWS_REGION is not set") from error
             return self._clients[service]
 
+    def presigner(self) -> Any:
+        """Return a client of S3 whose presigned addresses bind headers too (Signature Version 4), made once."""
+        with self._lock:
+            if "presigner" not in self._clients:
+                self._session = self._session or boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
+                config = self._config.merge(Config(signature_version="s3v4"))
+                self._clients["presigner"] = self._session.client("s3", config=config)
+            return self._clients["presigner"]
+
     def warm(self, *services: str) -> None:
         """Make clients before the first call needs them. Blocking; raises ConfigurationError."""
         for service in services:

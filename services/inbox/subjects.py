@@ -15,6 +15,7 @@ from shared.events import (
     EventData,
     Locator,
     LocatorRequested,
+    MatchRequested,
     Purpose,
     Requester,
     Uuid,
@@ -48,6 +49,24 @@ class IssueLocatorBody(BaseModel):
     token: str = Field(alias="Token", min_length=1, max_length=200)
     kind: Literal["locator", "biostamp"] = Field(default="locator", alias="Kind")
     expires: Annotated[AwareDatetime, BeforeValidator(_moment)] | None = Field(default=None, alias="Expires")
+
+
+class UploadBody(BaseModel):
+    """The Body of ``UploadPicture@Identity``: the picture's size and SHA-256, never the picture."""
+
+    model_config = ConfigDict(frozen=True)
+
+    locator: Locator = Field(alias="Locator")
+    size: int = Field(alias="Bytes", ge=1, le=5_242_880)
+    sha256: str = Field(alias="Sha256", pattern=r"^[0-9a-f]{64}$")
+
+
+class MatchBody(BaseModel):
+    """The Body of ``MatchPicture@Identity``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    upload: Uuid = Field(alias="Upload")
 
 
 class RevokeLocatorBody(BaseModel):
@@ -178,8 +197,25 @@ def change_locator(envelope: Envelope) -> LocatorRequested:
     )
 
 
+def supervised_match(envelope: Envelope) -> MatchRequested:
+    """Return the event that a step of a supervised match is. Raises RefusedError, naming the member of the Body."""
+    if envelope.subject.startswith("Match"):
+        upload = _body(envelope, MatchBody).upload
+        return MatchRequested(upload=upload, action="match", requester=_requester(envelope))
+    body = _body(envelope, UploadBody)
+    return MatchRequested(
+        upload=derived_id("upload", envelope.sender, envelope.correlation),
+        action="upload",
+        locator=body.locator,
+        sha256=body.sha256,
+        size=body.size,
+        requester=_requester(envelope),
+    )
+
+
 # By the type of the event. An endpoint of kind topic names one of these.
 TRANSLATIONS: Final[Mapping[str, Translation]] = {
     VerificationRequested.type: Translation(check_requested, requested),
     LocatorRequested.type: Translation(change_locator, change_locator),
+    MatchRequested.type: Translation(supervised_match, supervised_match),
 }

@@ -8,6 +8,7 @@ from services.verdict.handlers import Verdicts
 from services.verdict.history import History
 from services.verdict.issuing import issue_locators
 from services.verdict.keeping import keep_little
+from services.verdict.matching import match_pictures
 from services.verdict.openings import Openings
 from services.verdict.proofs import Proofs
 from services.verdict.settings import VerdictSettings
@@ -37,6 +38,7 @@ from shared.tables import (
     LEASES,
     LOCATORS,
     PERSON_KEYS,
+    PERSONS,
     VERDICTS,
     VERIFICATIONS,
 )
@@ -55,6 +57,7 @@ _TABLES = (
     LEASES,
     LOCATORS,
     ISSUED,
+    PERSONS,
 )
 
 
@@ -72,20 +75,22 @@ def build(settings: VerdictSettings) -> Service:
         answer_subject=settings.answer_subject,
         answer_seconds=settings.answer_seconds,
     )
+    terms = TermsTable(
+        read_terms(settings.verdict_terms),
+        least_confidence_percent=settings.least_confidence_percent,
+        least_similarity_percent=settings.least_similarity_percent,
+    )
     proofs = Proofs(
         history=History(service.tables, settings.history_days),
-        terms=TermsTable(
-            read_terms(settings.verdict_terms),
-            least_confidence_percent=settings.least_confidence_percent,
-            least_similarity_percent=settings.least_similarity_percent,
-        ),
+        terms=terms,
         limits=settings.limits,
     )
+    faces = RekognitionFaces(service.aws, LegalPhotos(service.aws, keys, settings))
     verdicts = Verdicts(
         verifications=verifications,
         providers=providers_from(settings, service.aws, service.tables),
         evidence=EvidenceStore(service.aws, settings.bucket, keys),
-        faces=RekognitionFaces(service.aws, LegalPhotos(service.aws, keys, settings)),
+        faces=faces,
         proofs=proofs,
         announcing=announcing,
         most_attempts=settings.most_attempts,
@@ -132,5 +137,6 @@ def build(settings: VerdictSettings) -> Service:
     )
     keep_little(service, settings, keys=keys, verifications=verifications, announcing=announcing, trail=trail)
     issue_locators(service, settings)
+    match_pictures(service, settings, faces=faces, announcing=announcing, terms=terms)
     service.writes(VerdictReached, PostRequested, LocatorSettled)
     return service

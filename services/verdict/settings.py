@@ -86,7 +86,19 @@ class VerdictSettings(LivenessSettings, RetentionSettings):
         default="LocatorIssued@Domain", description="The message that answers a request for a locator."
     )
 
-    @field_validator("locator_issuers")
+    supervisors: str = Field(
+        default="",
+        description="domain[,domain…] whose own cameras are trusted for supervised matches; any other is refused.",
+    )
+    upload_seconds: float = Field(
+        default=120.0,
+        ge=10,
+        le=3600,
+        description="How long an upload may be used; then the picture is removed.",
+    )
+    upload_subject: str = Field(default="PictureUpload@Domain", description="The message that offers an upload.")
+
+    @field_validator("locator_issuers", "supervisors")
     @classmethod
     def _domains(cls, text: str) -> str:
         return ",".join(domain_name(name.strip()) for name in text.split(",") if name.strip())

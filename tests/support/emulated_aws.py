@@ -41,6 +41,14 @@ class EmulatedAws(Aws):
                 self._made[service] = make(service, endpoint_url=self.url, config=_CONFIG)
             return self._made[service]
 
+    def presigner(self) -> Any:
+        """See Aws."""
+        with self._making:
+            if "presigner" not in self._made:
+                config = _CONFIG.merge(Config(signature_version="s3v4"))
+                self._made["presigner"] = self._own.client("s3", endpoint_url=self.url, config=config)
+            return self._made["presigner"]
+
 
 class Emulated:
     """Tables and a bucket of the product's, and what a test does to them from outside."""

@@ -7,9 +7,9 @@ import pytest
 
 from emulators.envelopes import Generation
 from services.inbox.domain import Reason, RefusedError
-from services.inbox.subjects import TRANSLATIONS, change_locator, requested, verify_locator
+from services.inbox.subjects import TRANSLATIONS, change_locator, requested, supervised_match, verify_locator
 from shared.envelope import parse
-from shared.events import Chat, LocatorRequested, VerificationRequested
+from shared.events import Chat, LocatorRequested, MatchRequested, VerificationRequested
 from tests.unit.services.inbox.messages import RECORD, SENDER, as_bytes, message
 
 
@@ -81,6 +81,7 @@ def test_the_events_that_messages_become_are_listed_in_one_place() -> None:
     assert {name: translation.event for name, translation in TRANSLATIONS.items()} == {
         VerificationRequested.type: requested,
         LocatorRequested.type: change_locator,
+        MatchRequested.type: supervised_match,
     }
 
 
