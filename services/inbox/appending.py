@@ -2,7 +2,7 @@
 
 One request to the broker costs the door more than all else that it does for a message but its signature. So messages
 that come within a few milliseconds of each other travel as one batch to one partition, and one answer of the broker
-answers all of their senders. Any partition is right: the router drops copies wherever they stand (rule 7).
+answers all of their senders. Any partition is right: the router drops copies wherever they stand (rule 7). See ADR 24.
 """
 
 import asyncio
