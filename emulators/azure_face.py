@@ -109,6 +109,7 @@ class AzureFace:
                 web.delete(f"{SESSIONS}/{{id}}", self._delete),
                 web.post("/api/quicklink", self._quick_link),
                 web.get("/", self._page),
+                web.get("/favicon.ico", _no_icon),  # browsers ask for one by themselves
                 web.post("/film", self._film),
                 web.post("/_emulator/camera", self._camera),
                 web.post("/_emulator/errors", self._errors),
@@ -282,6 +283,10 @@ def _text(fields: dict[str, str | bytes], name: str, usual: str | None = None) -
     if not isinstance(value, str) or not value:
         raise Refusal(400, f"{name} is missing")
     return value
+
+
+async def _no_icon(_request: web.Request) -> web.Response:
+    return web.Response(status=204)
 
 
 @web.middleware
