@@ -13,6 +13,7 @@ from shared.tables import (
     AUDIT_ENTRIES,
     CLAIMS,
     EVIDENCE_PREFIX,
+    FAILURES,
     HISTORY,
     ISSUED,
     LEASES,
@@ -83,11 +84,13 @@ RIGHTS: Final[Mapping[str, Sequence[Statement]]] = {
     "session": (
         _on(_READ, LOCATORS, PERSONS),
         _on(_WRITE, VERIFICATIONS, ATTEMPTS, TURNS),
+        _on(("ConditionCheckItem", "DescribeTable", "GetItem"), FAILURES),
         _allow("rekognition", ("CreateFaceLivenessSession",), _ANY),
         _allow("sts", ("AssumeRole",), [{"Fn::GetAtt": ["StreamingRole", "Arn"]}]),
     ),
     "verdict": (
-        _on(_WRITE, VERIFICATIONS, ATTEMPTS, VERDICTS, HISTORY, LEASES, LOCATORS, ISSUED),
+        _on(_WRITE, VERIFICATIONS, ATTEMPTS, FAILURES, VERDICTS, HISTORY, LEASES, LOCATORS, ISSUED),
+        _on(("PutItem",), PERSON_KEYS),  # one for what is kept of nobody's checks (ADR 19)
         _on(_READ, PERSON_KEYS, PERSONS),
         _on(_APPEND, AUDIT, AUDIT_ENTRIES),
         _objects(("GetObject", "GetObjectVersion", "PutObject"), EVIDENCE_PREFIX),

@@ -187,6 +187,16 @@ class Update:
     when: Mapping[str, Sequence[Value]]
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A condition on an item that a transaction does not change: a number is absent, or not above ``most``."""
+
+    table: str
+    key: Item
+    attribute: str
+    most: int
+
+
 def read_object(s3: Any, **place: str) -> bytes:
     """Return the whole body of an S3 object. Blocking, for ``Aws.call``: the body comes after the answer's head."""
     with s3.get_object(**place)["Body"] as body:
@@ -281,11 +291,9 @@ class Tables:
             "dynamodb.DeleteItem", self._client.delete_item, TableName=self._prefix + table, Key=to_attributes(key)
         )
 
-    async def transact(self, writes: Sequence[Put | Update]) -> None:
+    async def transact(self, writes: Sequence[Put | Update | Check]) -> None:
         """Do all writes or none (at most 100). Raises ConditionFailedError with a reason code per write."""
-        items: list[Any] = [
-            {"Put": self._put(write)} if isinstance(write, Put) else {"Update": self._update(write)} for write in writes
-        ]
+        items = [self._in_transaction(write) for write in writes]
         await self._aws.call("dynamodb.TransactWriteItems", self._client.transact_write_items, TransactItems=items)
 
     async def missing(self, names: Sequence[str]) -> list[str]:
@@ -304,6 +312,23 @@ class Tables:
                 if answer["Table"]["TableStatus"] not in ("ACTIVE", "UPDATING"):
                     lost.append(self._prefix + name)
         return lost
+
+    def _in_transaction(self, write: Put | Update | Check) -> Any:
+        match write:
+            case Put():
+                return {"Put": self._put(write)}
+            case Update():
+                return {"Update": self._update(write)}
+            case Check():
+                return {
+                    "ConditionCheck": {
+                        "TableName": self._prefix + write.table,
+                        "Key": to_attributes(write.key),
+                        "ConditionExpression": "attribute_not_exists(#a) OR #a <= :m",
+                        "ExpressionAttributeNames": {"#a": write.attribute},
+                        "ExpressionAttributeValues": {":m": _to_attribute(write.most)},
+                    }
+                }
 
     def _put(self, put: Put) -> dict[str, Any]:
         call: dict[str, Any] = {"TableName": self._prefix + put.table, "Item": to_attributes(put.item)}

@@ -57,6 +57,8 @@ VERDICTS: Final = TableSpec("verdicts", "provider_session_id", expires_by="forge
 HISTORY: Final = TableSpec("history", "person", expires_by="forget_at")
 # One item for each provider: when the next session may be created there.
 TURNS: Final = TableSpec("turns", "line")
+# Failed checks by whom they are counted for, under keyed hashes.
+FAILURES: Final = TableSpec("failures", "whom", expires_by="forget_at")
 DEAD_LETTERS: Final = TableSpec("dead-letters", "place", expires_by="forget_at")
 # Lines in chains, which nobody may change or remove; and which entries they have, so that a repeat adds no line.
 AUDIT: Final = TableSpec("audit", "chain", sort_key="sequence", sort_type="N")
@@ -77,6 +79,7 @@ TABLES: Final = (
     LEASES,
     VERIFICATIONS,
     ATTEMPTS,
+    FAILURES,
     VERDICTS,
     HISTORY,
     TURNS,

@@ -90,6 +90,7 @@ class Verification:
     nonce: str = ""  # of the signed answer: made when it is decided
     decided_at: int = 0
     forget_at: int = 0
+    blocked: bool = False  # too many checks have failed lately: none begins any more
     device: str = ""  # a keyed hash of the device, the same for everybody who uses it: failures are counted by it
     fetched_by: str = ""  # the Correlation of the message that a chat's prompt was served to; empty until then
 
@@ -148,6 +149,8 @@ class Attempt:
     # Which page began it, and what the person agreed to at `created_at`: the text's version, its language (BCP 47).
     page: str = ""
     lights: bool = True
+    # For whom its failure would be counted, separated by spaces (shared.failures).
+    whoms: str = ""
     consent_version: str = ""
     consent_language: str = ""
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from shared.events import Context, Outcome
-from shared.stores import ConditionFailedError, Item, Put, Tables, Update, Value
+from shared.stores import Check, ConditionFailedError, Item, Put, Tables, Update, Value
 from shared.tables import ATTEMPTS, PERSON, VERDICTS, VERIFICATIONS
 from shared.verification import ENDED, FORGET_AFTER_SECONDS, OPEN, Attempt, State, Verification
 
@@ -21,7 +21,7 @@ _OWN_ATTRIBUTES: Final = frozenset(
 )
 # What comes later, if at all: no attribute until then.
 _LATER: Final = frozenset(
-    ("context", "passes", "nonce", "turn_attempt", "turn_at", "device", "chat", "chat_key", "hook")
+    ("context", "passes", "nonce", "turn_attempt", "turn_at", "device", "blocked", "chat", "chat_key", "hook")
 )
 # What a condition looks at in the verifications of chats alone.
 _OF_CHATS: Final = frozenset(("fetched_by",))
@@ -146,15 +146,25 @@ class Verifications:
             verification_id, {"state": State.CAPTURED}, {"state": [State.SESSION_CREATED], "browser": [browser]}
         )
 
-    async def begin(self, attempt: Attempt) -> None:
-        """Write the attempt and move to ``session_created``. Raises ConditionFailedError when another was first."""
+    async def begin(self, attempt: Attempt, checks: Sequence[Check] = ()) -> None:
+        """Write the attempt and move to ``session_created``.
+
+        Raises ConditionFailedError when another was first, or one of ``checks`` does not hold: their reasons are the
+        third and the following.
+        """
         move = Update(
             VERIFICATIONS.name,
             {"verification_id": attempt.verification_id},
             {"state": State.SESSION_CREATED, "attempt": attempt.attempt},
             when=_before(attempt.attempt),
         )
-        await self._tables.transact([Put(ATTEMPTS.name, _item(attempt), unless_exists="verification_id"), move])
+        await self._tables.transact(
+            [Put(ATTEMPTS.name, _item(attempt), unless_exists="verification_id"), move, *checks]
+        )
+
+    async def block(self, verification_id: str, attempt: int) -> None:
+        """Note that no check may begin: too many have failed. Raises ConditionFailedError when one has begun."""
+        await self._move(verification_id, {"blocked": True}, _before(attempt))
 
     async def wait_in_line(self, verification_id: str, attempt: int, turn_at: int) -> None:
         """Note when the turn of the next attempt is (epoch milliseconds): the person waits for us.

@@ -11,7 +11,6 @@ from typing import Final
 from opentelemetry.trace import Span, Status, StatusCode
 from prometheus_client import Counter, Histogram
 
-from services.inbox.addresses import Addresses
 from services.inbox.answers import Answer, problem, reply
 from services.inbox.domain import Reason, RefusedError
 from services.inbox.guard import Guard
@@ -21,6 +20,7 @@ from services.inbox.json_bounds import JsonBounds, beyond
 from services.inbox.opener import Doubt, Opener
 from services.inbox.quiet_log import QuietLog
 from services.inbox.shedding import Load
+from shared.addresses import Addresses
 from shared.envelope import ANONYMOUS, Envelope
 from shared.telemetry import SpanKind, current_traceparent, open_span, traceparent_of, within
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings
 
-from services.inbox.addresses import networks
+from shared.addresses import networks
 
 _Rate = Annotated[float, Field(ge=0.1, le=1_000_000)]
 _Burst = Annotated[float, Field(ge=1, le=10_000_000)]

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 
-from services.inbox.addresses import Addresses, networks
 from services.inbox.door import Door
 from services.inbox.guard import Guard, Rates
 from services.inbox.http_application import ConnectionLimits
@@ -15,6 +14,7 @@ from services.inbox.rates import Rate
 from services.inbox.settings import InboxSettings
 from services.inbox.shedding import Load, LoadLimits
 from services.inbox.tls import Tls
+from shared.addresses import Addresses, networks
 
 
 def front_door(

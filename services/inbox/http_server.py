@@ -6,12 +6,12 @@ from collections import Counter
 from email.utils import formatdate
 from typing import Final
 
-from services.inbox.addresses import Addresses
 from services.inbox.domain import Reason
 from services.inbox.http_application import Application, ConnectionLimits
 from services.inbox.http_connection import Connection
 from services.inbox.shedding import Load
 from services.inbox.tls import Tls
+from shared.addresses import Addresses
 from shared.http_server import bind
 
 _TICK_SECONDS: Final = 0.25

@@ -4,14 +4,17 @@ The exchange writes nothing, so a look-ahead of a link uses nothing up and a cra
 up when the cookie comes back for the first time.
 """
 
+from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from services.session.context import Fingerprints
 from services.session.page_headers import PRIVATE
 from services.session.tokens import BrowserKey, Tokens
+from shared.addresses import Addresses
 
 FORM_FIELD: Final = "form_token"
 FORM_HEADER: Final = "x-form-token"
@@ -21,11 +24,27 @@ _COOKIE_SECONDS: Final = 3600
 _MOST_FORM_BYTES: Final = 4096
 
 
+class Callers:
+    """Where requests come from, as a keyed hash: IPv6 by its /64, behind proxies what trusted ones say."""
+
+    def __init__(self, addresses: Addresses, fingerprints: Fingerprints) -> None:
+        self._addresses = addresses
+        self._fingerprints = fingerprints
+
+    def address(self, request: Request) -> str:
+        """Return the hash; empty where there is no address."""
+        if request.client is None:
+            return ""
+        forwarded = [value.encode("latin-1") for value in request.headers.getlist("x-forwarded-for")]
+        return self._fingerprints.address(self._addresses.client(request.client.host, forwarded))
+
+
 class Admission:
     """Cookies of the scan page; ``public_url`` is the page's origin as browsers see it."""
 
-    def __init__(self, tokens: Tokens, public_url: str) -> None:
+    def __init__(self, tokens: Tokens, public_url: str, callers: "Callers | None" = None) -> None:
         self._tokens = tokens
+        self._callers = callers
         self._public_url = public_url
         # Only over https do browsers take this prefix, which keeps other hosts of the domain from setting the cookie.
         self._prefix = "__Host-scan-" if public_url.startswith("https:") else "scan-"
@@ -48,7 +67,9 @@ class Admission:
         """Return this browser's key to that verification, if it has one."""
         value = request.cookies.get(self._prefix + verification_id)
         key = self._tokens.read_key(value) if value else None
-        return key if key is not None and key.verification_id == verification_id else None
+        if key is None or key.verification_id != verification_id:
+            return None
+        return replace(key, address=self._callers.address(request)) if self._callers else key
 
     def return_url(self, verification_id: str) -> str:
         """Return where a browser comes back to from a provider's own page. A return says nothing: see ``Redirect``."""

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute
 
-from services.session.admission import Admission
+from services.session.admission import Admission, Callers
 from services.session.attempts import Attempts
+from services.session.context import Fingerprints
 from services.session.host_http import host_application
 from services.session.page_api import PageApi
 from services.session.page_files import PageFiles, Program, check_model, find_program
@@ -18,6 +19,7 @@ from services.session.scan_page import ScanPage
 from services.session.settings import SessionSettings
 from services.session.tokens import Tokens
 from services.session.turns import Turns
+from shared.addresses import Addresses, networks
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
 from shared.errors import ConfigurationError
@@ -29,12 +31,13 @@ from shared.events import (
     VerificationOpened,
     VerificationRequested,
 )
+from shared.failure_tallies import KnownBlocks
 from shared.liveness_providers import Providers, providers_from
 from shared.liveness_settings import AZURE, REKOGNITION
 from shared.people import People
 from shared.service import Service
 from shared.settings import Environment
-from shared.tables import ATTEMPTS, LOCATORS, PERSON_KEYS, PERSONS, TURNS, VERIFICATIONS
+from shared.tables import ATTEMPTS, FAILURES, LOCATORS, PERSON_KEYS, PERSONS, TURNS, VERIFICATIONS
 from shared.verifications import Verifications
 
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ log = logging.getLogger(__name__)
 
 SETTINGS = SessionSettings
 
-_TABLES = (LOCATORS, PERSONS, VERIFICATIONS, ATTEMPTS, TURNS)
+_TABLES = (LOCATORS, PERSONS, VERIFICATIONS, ATTEMPTS, FAILURES, TURNS)
 _PLAIN = "its program (make page), FACESCAN_STREAMING_ROLE or FACESCAN_FACE_MODEL is missing"
 
 
@@ -56,6 +59,7 @@ def build(settings: SessionSettings) -> Service:
     service = Service("session", settings, tables=tables, uses=uses)
     verifications = Verifications(service.tables)
     tokens = Tokens(settings.scan_token_secret.get_secret_value())
+    fingerprints = Fingerprints(settings.scan_token_secret.get_secret_value())
     prompting = Prompting(
         people=People(service.tables),
         verifications=verifications,
@@ -78,10 +82,13 @@ def build(settings: SessionSettings) -> Service:
         publisher=service.publisher,
         providers=providers,
         turns=Turns(tables=service.tables, verifications=verifications, clock=now_utc),
+        fingerprints=fingerprints,
+        blocks=KnownBlocks(service.tables),
         attempt_seconds=settings.attempt_seconds,
         clock=now_utc,
     )
-    admission = Admission(tokens, settings.session_public_url)
+    callers = Callers(Addresses(networks(settings.scan_trusted_proxies)), fingerprints)
+    admission = Admission(tokens, settings.session_public_url, callers)
     program, headers, routes = _program(settings, service, verifications, attempts, admission, providers)
     page = ScanPage(
         verifications=verifications,
@@ -96,7 +103,7 @@ def build(settings: SessionSettings) -> Service:
     )
     service.serve(page.application(), settings.session_host, settings.session_port, variable="FACESCAN_SESSION_PORT")
     if settings.chat_port is not None:
-        application = host_application(partial(_host, settings, verifications, attempts, tokens))
+        application = host_application(partial(_host, settings, verifications, attempts, tokens, fingerprints))
         service.serve(application, settings.chat_host, settings.chat_port, variable="FACESCAN_CHAT_PORT")
     service.read(
         Consuming(
@@ -114,16 +121,21 @@ def build(settings: SessionSettings) -> Service:
     return service
 
 
-def _host(settings: SessionSettings, verifications: Verifications, attempts: Attempts, tokens: Tokens) -> "Host":
+def _host(
+    settings: SessionSettings,
+    verifications: Verifications,
+    attempts: Attempts,
+    tokens: Tokens,
+    fingerprints: Fingerprints,
+) -> "Host":
     # Here, because of the cryptography that it loads: an idle service has little room (ADR 7).
-    from services.session.context import Fingerprints  # noqa: PLC0415
     from services.session.host import Host  # noqa: PLC0415
 
     return Host(
         verifications=verifications,
         attempts=attempts,
         tokens=tokens,
-        fingerprints=Fingerprints(settings.scan_token_secret.get_secret_value()),
+        fingerprints=fingerprints,
         domain=settings.domain,
         public_url=settings.session_public_url,
         clock=now_utc,

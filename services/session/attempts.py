@@ -6,14 +6,17 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NoReturn
 
+from services.session.context import Fingerprints
 from services.session.domain import attempt_end
 from services.session.turns import Turns
 from shared.broker import Publisher
 from shared.delays import publish_at
 from shared.errors import FacescanError, UnavailableError
 from shared.events import CaptureCompleted, Context, DeadlinePassed, SessionCreated, VerificationOpened
+from shared.failure_tallies import KnownBlocks, not_blocked
+from shared.failures import Kind, kind_of
 from shared.liveness import ProviderTroubleError, Redirect, SessionOrder, Streaming
 from shared.liveness_providers import Providers
 from shared.stores import ConditionFailedError
@@ -22,6 +25,10 @@ from shared.verification import Attempt, State, Verification
 from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
+
+# In a transaction that begins an attempt: its own writes come first.
+_OWN_WRITES: Final = 2
+_FAILED: Final = "ConditionalCheckFailed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,7 @@ class Wish:
     lights: bool = True
     consent_version: str = ""
     consent_language: str = ""
+    address: str = ""  # a keyed hash of where the click came from
 
 
 PLAIN: Final = Wish(consent_version="plain-1", consent_language="en")
@@ -39,6 +47,10 @@ PLAIN: Final = Wish(consent_version="plain-1", consent_language="en")
 
 class TakenError(FacescanError):
     """Raised when another page of the same browser has the running attempt."""
+
+
+class BlockedError(FacescanError):
+    """Raised when too many checks of the person, the device, the address or the requester have failed lately."""
 
 
 class Attempts:
@@ -51,6 +63,8 @@ class Attempts:
         publisher: Publisher,
         providers: Providers,
         turns: Turns,
+        fingerprints: Fingerprints,
+        blocks: KnownBlocks,
         attempt_seconds: float,
         clock: Callable[[], datetime],
     ) -> None:
@@ -58,6 +72,8 @@ class Attempts:
         self._publisher = publisher
         self._providers = providers
         self._turns = turns
+        self._fingerprints = fingerprints
+        self._blocks = blocks
         self._attempt_seconds = attempt_seconds
         self._clock = clock
 
@@ -109,6 +125,10 @@ class Attempts:
         order = SessionOrder(
             f"{verification.verification_id}-{number}", verification.person, verification.photo, wish.lights
         )
+        whoms = self._whoms(verification, wish)
+        for whom in whoms:
+            if kind_of(whom) is Kind.REQUESTER and await self._blocks.blocked(whom, int(self._clock().timestamp())):
+                await self._block(verification, number)
         await self._turns.wait(provider, verification, number)
         # Its time begins when the session does.
         now = self._clock()
@@ -135,18 +155,38 @@ class Attempts:
             forget_at=verification.forget_at,
             page=wish.page,
             lights=wish.lights,
+            whoms=" ".join(whoms),
             consent_version=wish.consent_version,
             consent_language=wish.consent_language,
         )
         try:
-            await self._verifications.begin(attempt)
-        except ConditionFailedError:
+            # Whether anybody is blocked is looked at in the same write; failures alone cost calls of their own.
+            checks = not_blocked([whom for whom in whoms if kind_of(whom) is not Kind.REQUESTER], attempt.created_at)
+            await self._verifications.begin(attempt, checks)
+        except ConditionFailedError as error:
+            if _FAILED in error.reasons[_OWN_WRITES:] and _FAILED not in error.reasons[:_OWN_WRITES]:
+                await self._block(verification, number)
             # Another click was first; its page gets the session that it made, any other is told so.
             current = await self._verifications.get(verification.verification_id)
             if current is None or not current.attempt_open:
                 raise
             return await self._running(current, wish)
         return attempt
+
+    async def _block(self, verification: Verification, number: int) -> NoReturn:
+        await self._verifications.block(verification.verification_id, number)
+        log.info("blocked", extra={"verification_id": verification.verification_id})
+        raise BlockedError("too many failed checks")
+
+    def _whoms(self, verification: Verification, wish: Wish) -> list[str]:
+        """For whom a failure is counted. Nobody's locator stands for a person (ADR 19): it is blocked like one."""
+        of = {
+            Kind.PERSON: self._fingerprints.person(verification.person or f"(nobody) {verification.locator}"),
+            Kind.DEVICE: verification.device,
+            Kind.ADDRESS: wish.address,
+            Kind.REQUESTER: verification.requester,
+        }
+        return [f"{kind}:{whom}" for kind, whom in of.items() if whom]
 
     async def done(self, verification_id: str, browser: str) -> Verification | None:
         """Note this browser's "done" and tell the verdict; a repeat tells it again with the same id.

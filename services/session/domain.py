@@ -15,6 +15,7 @@ class Screen(StrEnum):
     FINISHED = "finished"
     EXPIRED = "expired"
     USED_UP = "used_up"
+    LATER = "later"
 
 
 def screen(verification: Verification, now: datetime, most_attempts: int) -> Screen:
@@ -27,6 +28,8 @@ def screen(verification: Verification, now: datetime, most_attempts: int) -> Scr
         return Screen.WAIT if verification.state is State.CAPTURED else Screen.CHECK
     if verification.tries_used >= most_attempts:
         return Screen.USED_UP
+    if verification.blocked:
+        return Screen.LATER
     return Screen.START
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from services.session.admission import Admission, bounded_body
-from services.session.attempts import Attempts, TakenError, Wish
+from services.session.attempts import Attempts, BlockedError, TakenError, Wish
 from services.session.domain import Screen, screen
 from services.session.page_headers import PRIVATE
 from services.session.scan_page import lets_in, page_span
@@ -132,13 +132,13 @@ class PageApi:
             return _json({"error": "wrong", "where": where}, 422)
         if screen(verification, self._clock(), self._most_attempts) not in (Screen.START, Screen.CHECK):
             return _json(self._facts(key, verification), 409)
-        wish = Wish(said.page, said.lights, said.consent.version, said.consent.language)
+        wish = Wish(said.page, said.lights, said.consent.version, said.consent.language, key.address)
         with page_span("start", verification):
             try:
                 attempt = await self._attempts.begin(verification, wish)
             except NotYetError as early:
                 return _json({"wait_seconds": early.about_seconds, "ask_again_seconds": early.ask_again_seconds}, 202)
-            except (TakenError, ConditionFailedError):
+            except (TakenError, BlockedError, ConditionFailedError):
                 now = await self._verifications.get(verification.verification_id)
                 return _json(self._facts(key, now or verification), 409)
             access = await self._attempts.access(attempt, self._admission.return_url(attempt.verification_id))

@@ -33,6 +33,7 @@ class Own:
 
     path: str
     form_token: str
+    address: str = ""  # a keyed hash of where the request came from
 
     def form(self, identifier: str, action: str, label: str) -> str:
         """Return a form that is one button."""
@@ -133,6 +134,14 @@ def expired_page() -> str:
 def used_up_page() -> str:
     """No try is left."""
     return _document("No more tries", "<p>There are no tries left for this check. Please ask for a new one.</p>")
+
+
+def later_page() -> str:
+    """Too many checks have failed; why, and for whom, helps nobody who should pass."""
+    return _document(
+        "Try again later",
+        "<p>This check cannot be done now. Please ask for a new one later where you were asked.</p>",
+    )
 
 
 def unknown_page() -> str:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -15,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 
 from services.session import pages
 from services.session.admission import Admission, page_path
-from services.session.attempts import Attempts, TakenError
+from services.session.attempts import PLAIN, Attempts, BlockedError, TakenError
 from services.session.domain import Screen, screen
 from services.session.page_files import Program
 from services.session.page_headers import PRIVATE
@@ -89,7 +90,7 @@ class ScanPage:
             key = self._admission.key(request, identifier)
             if key is None:
                 return _page(pages.elsewhere_page(), 403, "elsewhere")
-            own = Own(page_path(identifier), self._admission.form_token(key))
+            own = Own(page_path(identifier), self._admission.form_token(key), key.address)
             try:
                 if request.method == "POST" and not await self._admission.is_own(request, key):
                     return _page(pages.elsewhere_page(), 403, "forged")
@@ -134,9 +135,11 @@ class ScanPage:
             if shown not in (Screen.START, Screen.CHECK):
                 return RedirectResponse(own.path, 303, PRIVATE)
             try:
-                attempt = await self._attempts.begin(verification)
+                attempt = await self._attempts.begin(verification, replace(PLAIN, address=own.address))
             except TakenError:
                 return _page(pages.taken_page(), 409, "taken")
+            except BlockedError:
+                return _page(pages.later_page(), 403, Screen.LATER)
             except NotYetError as early:
                 page = _page(pages.queue_page(own, early.about_seconds), 503, "queue")
                 page.headers["retry-after"] = str(early.ask_again_seconds)
@@ -164,7 +167,7 @@ class ScanPage:
                 page = pages.start_page(own, verification.requester, verification.purpose, again=again)
             case Screen.CHECK:
                 try:
-                    attempt = await self._attempts.begin(verification)
+                    attempt = await self._attempts.begin(verification, replace(PLAIN, address=own.address))
                 except TakenError:
                     return _page(pages.taken_page(), 200, shown)
                 page = pages.back_page(own) if returned else await self._check(own, attempt)
@@ -176,6 +179,8 @@ class ScanPage:
                 return _page(pages.expired_page(), 410, shown)
             case Screen.USED_UP:
                 page = pages.used_up_page()
+            case Screen.LATER:
+                page = pages.later_page()
         return _page(page, 200, shown)
 
 

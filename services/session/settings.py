@@ -1,12 +1,18 @@
 """Settings of the session service."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from shared.addresses import networks
 from shared.liveness_settings import REKOGNITION, LivenessSettings
 from shared.settings import Environment, Port
+
+
+def _networks(text: str) -> str:
+    networks(text)
+    return text
 
 
 class SessionSettings(LivenessSettings):
@@ -18,6 +24,11 @@ class SessionSettings(LivenessSettings):
         pattern=r"^https?://[^/\s]+$", description="The scan page's origin as wallets reach it, for example "
         "https://scan.id.example."
     )  # fmt: skip
+    scan_trusted_proxies: Annotated[str, AfterValidator(_networks)] = Field(
+        default="",
+        description="Networks (a.b.c.d/n, comma-separated) whose X-Forwarded-For is believed at the scan page: failed "
+        "checks are counted by address. Name just those that write it themselves.",
+    )
     scan_token_secret: SecretStr = Field(
         min_length=32, description="Makes the scan page's addresses unguessable; the same for all replicas."
     )

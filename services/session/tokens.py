@@ -28,6 +28,8 @@ class BrowserKey:
 
     verification_id: str
     nonce: bytes
+    # Where this request came from: a keyed hash, no part of the key.
+    address: str = ""
 
     @property
     def fingerprint(self) -> str:

@@ -24,6 +24,7 @@ from shared.events import (
     VerdictReached,
     VerificationOpened,
 )
+from shared.failure_tallies import FailureTallies
 from shared.legal_photos import LegalPhotos
 from shared.liveness_providers import providers_from
 from shared.person_keys import PersonKeys
@@ -33,6 +34,7 @@ from shared.tables import (
     ATTEMPTS,
     AUDIT,
     AUDIT_ENTRIES,
+    FAILURES,
     HISTORY,
     ISSUED,
     LEASES,
@@ -49,6 +51,7 @@ SETTINGS = VerdictSettings
 _TABLES = (
     VERIFICATIONS,
     ATTEMPTS,
+    FAILURES,
     VERDICTS,
     HISTORY,
     PERSON_KEYS,
@@ -92,6 +95,7 @@ def build(settings: VerdictSettings) -> Service:
         evidence=EvidenceStore(service.aws, settings.bucket, keys),
         faces=faces,
         proofs=proofs,
+        failures=FailureTallies(service.tables, settings.failure_bounds),
         announcing=announcing,
         most_attempts=settings.most_attempts,
         clock=now_utc,

@@ -15,6 +15,7 @@ from services.verdict.proofs import Asked, Proofs
 from shared.consuming import Received
 from shared.errors import RetryLaterError, UnavailableError, UnprocessableError
 from shared.events import CaptureCompleted, DeadlinePassed, Outcome
+from shared.failure_tallies import FailureTallies
 from shared.liveness import Finding
 from shared.liveness_providers import Providers
 from shared.stores import ConditionFailedError
@@ -47,6 +48,7 @@ class Verdicts:
         evidence: EvidenceStore,
         faces: Faces,
         proofs: Proofs,
+        failures: FailureTallies,
         announcing: Announcing,
         most_attempts: int,
         clock: Callable[[], datetime],
@@ -56,6 +58,7 @@ class Verdicts:
         self._evidence = evidence
         self._faces = faces
         self._proofs = proofs
+        self._failures = failures
         self._announcing = announcing
         self._most_attempts = most_attempts
         self._clock = clock
@@ -184,7 +187,9 @@ class Verdicts:
                 case Conclusion.SUCCESS:
                     decided = await self._decide(verification, attempt, Outcome.SUCCESS, asked)
                 case Conclusion.FAILURE:
-                    decided = await self._decide(verification, attempt, Outcome.FAILURE, asked)
+                    decided, _ = await asyncio.gather(
+                        self._decide(verification, attempt, Outcome.FAILURE, asked), self._count(attempt)
+                    )
             if decided is not None:
                 return await self._announcing.announce(decided, attempt)
             asked = None
@@ -207,6 +212,11 @@ class Verdicts:
         log.info("decided", extra={"verification_id": verification.verification_id, "attempt": attempt.attempt})
         return decided
 
+    async def _count(self, attempt: Attempt) -> None:
+        """Count a failed check, once however often it is judged."""
+        check = f"{attempt.verification_id}-{attempt.attempt}"
+        await self._failures.count(attempt.whoms.split(), check, int(self._clock().timestamp()))
+
     async def _ask_once_more(self, verification: Verification, attempt: Attempt) -> None:
         """Note a success that is not enough: the page offers the next check, as after one without a result."""
         try:
@@ -226,6 +236,8 @@ class Verdicts:
         """Note that the attempt came to nothing; the last one ends the verification."""
         identifier = verification.verification_id
         log.info("attempt ended", extra={"verification_id": identifier, "attempt": attempt.attempt})
+        if not trouble:
+            await self._count(attempt)
         try:
             ended = await self._verifications.end_attempt(identifier, attempt.attempt, trouble=trouble)
         except ConditionFailedError:

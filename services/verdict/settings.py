@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from services.verdict.policy import Limits
 from shared.domain_names import domain_name
+from shared.failures import Bounds, Kind
 from shared.liveness_settings import LivenessSettings
 from shared.retention import RetentionSettings
 
@@ -102,6 +103,40 @@ class VerdictSettings(LivenessSettings, RetentionSettings):
     @classmethod
     def _domains(cls, text: str) -> str:
         return ",".join(domain_name(name.strip()) for name in text.split(",") if name.strip())
+
+    device_failures: int = Field(
+        default=5,
+        ge=0,
+        le=1000,
+        description="So many failed checks on one device within FACESCAN_FAILURE_WINDOW_SECONDS block it; 0: never. "
+        "Devices are known where a wallet signs them (docs/chats.md).",
+    )
+    person_failures: int = Field(default=5, ge=0, le=1000, description="The same for one person, on any device.")
+    address_failures: int = Field(
+        default=20,
+        ge=0,
+        le=100_000,
+        description="The same for one address (IPv6: its /64). Many people may share one.",
+    )
+    requester_failures: int = Field(
+        default=500, ge=0, le=1_000_000, description="The same for one asking domain, all its people together."
+    )
+    failure_window_seconds: int = Field(default=180, ge=1, le=86_400, description="The window of those failures.")
+    block_seconds: str = Field(
+        default="1800,3600,86400",
+        pattern=r"^[1-9]\d{0,6}(,[1-9]\d{0,6}){0,9}$",
+        description="How long the first block lasts, the second, and so on; the last one is repeated. A day without a "
+        "block begins anew.",
+    )
+
+    @property
+    def failure_bounds(self) -> Bounds:
+        """How many failures block whom, and for how long."""
+        return Bounds(
+            {kind: getattr(self, f"{kind.value}_failures") for kind in Kind},
+            self.failure_window_seconds,
+            tuple(int(part) for part in self.block_seconds.split(",")),
+        )
 
     @property
     def limits(self) -> Limits:

@@ -14,7 +14,7 @@ from shared.audit_check import ChainCheck, check_export
 from shared.errors import UnavailableError
 from shared.queries import Queries
 from shared.settings import StoreSettings
-from shared.stores import Aws, Put, Tables, Update
+from shared.stores import Aws, Check, Put, Tables, Update
 from shared.tables import AUDIT
 
 
@@ -82,7 +82,7 @@ class _Shaky(Tables):
 
     failures = 1
 
-    async def transact(self, writes: Sequence[Put | Update]) -> None:
+    async def transact(self, writes: Sequence[Put | Update | Check]) -> None:
         await super().transact(writes)
         if self.failures:
             self.failures -= 1

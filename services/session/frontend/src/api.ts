@@ -1,6 +1,6 @@
 /** What the session service knows of this verification and lets the page know. */
 export interface Facts {
-  screen: "start" | "check" | "wait" | "finished" | "expired" | "used_up";
+  screen: "start" | "check" | "wait" | "finished" | "expired" | "used_up" | "later";
   attempt: number;
   tries_left: number;
   seconds_left: number;

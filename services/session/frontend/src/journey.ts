@@ -13,6 +13,7 @@ export type View =
   | "done"
   | "not_done"
   | "no_tries"
+  | "later"
   | "expired"
   | "camera_refused"
   | "camera_missing"
@@ -43,6 +44,8 @@ export function viewOf(facts: Facts, seen: View = "loading"): View {
       return "expired";
     case "used_up":
       return "no_tries";
+    case "later":
+      return "later";
   }
 }
 

@@ -97,6 +97,7 @@ export function Screen(props: Props) {
     }
     case "expired":
     case "no_tries":
+    case "later":
     case "declined":
     case "elsewhere":
       return (

@@ -36,6 +36,7 @@ describe("where the page stands", () => {
     expect(viewOf(facts("finished"), "declined")).toBe("declined");
     expect(viewOf(facts("expired"), "ready")).toBe("expired");
     expect(viewOf(facts("used_up"), "not_done")).toBe("no_tries");
+    expect(viewOf(facts("later"), "ready")).toBe("later");
   });
 
   it("asks again where something can change, and never while it films", () => {

@@ -19,6 +19,7 @@ from services.session.host_http import host_application
 from services.session.tokens import Tokens
 from services.session.turns import Turns
 from shared.events import CaptureCompleted, Context, DeadlinePassed, Outcome, VerificationOpened, utc_text
+from shared.failure_tallies import KnownBlocks
 from shared.liveness_providers import only
 from shared.liveness_rekognition import RekognitionProvider
 from shared.verification import State, Verification
@@ -58,7 +59,8 @@ class Scene:
         self.attempts = Attempts(
             verifications=self.verifications, publisher=publisher, providers=only(RekognitionProvider(emulated.aws)),
             turns=Turns(tables=emulated.tables, verifications=self.verifications, clock=self.now),
-            attempt_seconds=165.0, clock=self.now,
+            blocks=KnownBlocks(emulated.tables),
+            fingerprints=Fingerprints("a secret of thirty-two characters"), attempt_seconds=165.0, clock=self.now,
         )  # fmt: skip
         self.host = Host(
             verifications=self.verifications, attempts=self.attempts, tokens=self.tokens,

@@ -11,16 +11,22 @@ from typing import Any
 import aiohttp
 import pytest
 
-from services.session.admission import Admission
+from services.session.admission import Admission, Callers
 from services.session.attempts import Attempts
+from services.session.context import Fingerprints
 from services.session.page_api import CONSENT_VERSION, PageApi
 from services.session.scan_page import ScanPage
 from services.session.tokens import BrowserKey, Tokens
 from services.session.turns import Turns
+from shared import metrics
+from shared.addresses import Addresses
 from shared.events import CaptureCompleted, DeadlinePassed, Outcome, SessionCreated
+from shared.failure_tallies import FailureTallies, KnownBlocks
+from shared.failures import Bounds, Kind, kind_of
 from shared.liveness import ProviderTroubleError, Streaming
 from shared.liveness_providers import only
 from shared.liveness_rekognition import RekognitionProvider
+from shared.tables import FAILURES
 from shared.verification import Attempt, State, Verification
 from shared.verifications import Verifications
 from tests.support.asgi import serving
@@ -73,6 +79,7 @@ class Program:
         record = Verification(
             self.identifier, State.PROMPTED, "loc-1", expires_at=now + 600, created_at=now, requester="shop.example",
             purpose="to buy", person="alice", wallet_domain="wallet.example", wallet_id="w-1",
+            device="a-hash-of-a-device",
         )  # fmt: skip
         await self.verifications.create(record)
         await self.verifications.open(self.identifier, self.key.fingerprint)
@@ -107,12 +114,14 @@ async def program(emulated: Emulated, publisher: RecordingPublisher) -> AsyncIte
         program = Program(emulated, publisher, http)
         await program.prepare()
         verifications = program.verifications
-        admission = Admission(program.tokens, "http://127.0.0.1")
+        prints = Fingerprints("a secret of thirty-two characters")
+        admission = Admission(program.tokens, "http://127.0.0.1", Callers(Addresses(()), prints))
         providers = only(program.provider)
         attempts = Attempts(
             verifications=verifications, publisher=publisher, providers=providers,
             turns=Turns(tables=emulated.tables, verifications=verifications, clock=program.now),
-            attempt_seconds=165.0, clock=program.now,
+            blocks=KnownBlocks(emulated.tables, lambda: program.now().timestamp()),
+            fingerprints=prints, attempt_seconds=165.0, clock=program.now,
         )  # fmt: skip
         api = PageApi(
             verifications=verifications, attempts=attempts, admission=admission, most_attempts=3, lights_optional=True,
@@ -293,3 +302,65 @@ async def test_a_person_whose_turn_is_far_off_is_told_how_long_and_gets_no_sessi
     assert program.emulated.sessions() == before
     program.ahead = timedelta(seconds=30)
     assert (await program.begin())[0] == 200
+
+
+BOUNDS = Bounds(dict.fromkeys(Kind, 2))
+
+
+async def block(program: Program, whoms: str, kind: Kind) -> None:
+    """Let two checks fail for one of those that the attempt counts for."""
+    whom = next(one for one in whoms.split() if kind_of(one) is kind)
+    tallies = FailureTallies(program.emulated.tables, BOUNDS)
+    for _ in range(2):
+        await tallies.count([whom], str(uuid.uuid4()), int(program.now().timestamp()))
+
+
+@pytest.mark.parametrize("kind", Kind)
+async def test_brute_force_after_too_many_failures_no_check_begins_and_the_page_says_later_and_not_why(
+    program: Program, kind: Kind
+) -> None:
+    """For a person, a device, an address and a requester alike; asked again it costs neither a session nor a call."""
+    await program.begin()
+    attempt = await program.verifications.attempt(program.identifier, 1)
+    assert attempt is not None
+    await block(program, attempt.whoms, kind)
+    await program.verifications.end_attempt(program.identifier, 1, trouble=False)
+    program.ahead = timedelta(seconds=11)  # what is known of who asks is that old at most
+    status, facts = await program.begin()
+    assert (status, facts["screen"]) == (409, "later")
+    assert not any(word in json.dumps([*facts.values()]) for word in (kind.value, "blocked", "failed"))
+    assert "session_id" not in facts
+    assert (await program.record()).attempt == 1
+    sessions = program.emulated.sessions()
+    assert (await program.begin())[0] == 409
+    assert (await program.call("state"))[1]["screen"] == "later"
+    assert program.emulated.sessions() == sessions
+    for whom in attempt.whoms.split():  # other tests' checks come from the same address
+        await program.emulated.tables.delete(FAILURES.name, {"whom": whom})
+
+
+async def test_a_check_begins_with_as_many_calls_of_the_store_as_before_there_were_blocks(program: Program) -> None:
+    """It is a condition of the write that is there anyway; who asks is read about once in ten seconds."""
+    calls = (
+        metrics.STORE_SECONDS.labels("dynamodb.TransactWriteItems"),
+        metrics.STORE_SECONDS.labels("dynamodb.GetItem"),
+    )
+    before = [_count(one) for one in calls]
+    assert (await program.begin())[0] == 200
+    assert [_count(one) - then for one, then in zip(calls, before, strict=True)] == [
+        1,
+        2,
+    ]  # the second, of who asks, is read once in ten seconds
+
+
+async def test_what_is_kept_of_an_address_and_a_device_is_a_keyed_hash(program: Program) -> None:
+    await program.begin()
+    attempt = await program.verifications.attempt(program.identifier, 1)
+    assert attempt is not None
+    assert {kind_of(whom) for whom in attempt.whoms.split()} == set(Kind)
+    assert "127.0.0.1" not in str(attempt)
+    assert "alice" not in attempt.whoms
+
+
+def _count(histogram: Any) -> float:
+    return float(next(sample.value for sample in histogram.collect()[0].samples if sample.name.endswith("_count")))

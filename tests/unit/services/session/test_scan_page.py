@@ -14,10 +14,12 @@ import pytest
 
 from services.session.admission import Admission
 from services.session.attempts import Attempts
+from services.session.context import Fingerprints
 from services.session.scan_page import ScanPage
 from services.session.tokens import Tokens
 from services.session.turns import Turns
 from shared.events import CaptureCompleted, DeadlinePassed, Outcome, SessionCreated
+from shared.failure_tallies import KnownBlocks
 from shared.liveness import SessionOrder
 from shared.liveness_providers import only
 from shared.liveness_rekognition import RekognitionProvider
@@ -137,6 +139,8 @@ async def page(emulated: Emulated, publisher: RecordingPublisher) -> AsyncIterat
             publisher=publisher,
             providers=providers,
             turns=Turns(tables=emulated.tables, verifications=page.verifications, clock=page.now),
+            blocks=KnownBlocks(emulated.tables),
+            fingerprints=Fingerprints("a secret of thirty-two characters"),
             attempt_seconds=165.0,
             clock=page.now,
         )

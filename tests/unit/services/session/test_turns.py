@@ -17,10 +17,12 @@ import pytest
 
 from services.session.admission import Admission
 from services.session.attempts import Attempts
+from services.session.context import Fingerprints
 from services.session.page_api import CONSENT_VERSION, PageApi
 from services.session.scan_page import ScanPage
 from services.session.tokens import Tokens
 from services.session.turns import KEPT_MILLISECONDS, NotYetError, Turns
+from shared.failure_tallies import KnownBlocks
 from shared.liveness_providers import only
 from shared.liveness_rekognition import RekognitionProvider
 from shared.stores import Tables
@@ -203,7 +205,9 @@ async def test_pages_of_two_hundred_persons_at_once_are_all_served_and_told_how_
         attempts = Attempts(
             verifications=verifications, publisher=publisher, providers=provider,
             turns=Turns(tables=emulated.tables, verifications=verifications, clock=lambda: datetime.now(UTC)),
-            attempt_seconds=165.0, clock=lambda: datetime.now(UTC),
+            blocks=KnownBlocks(emulated.tables),
+            fingerprints=Fingerprints("a secret of thirty-two characters"), attempt_seconds=165.0,
+            clock=lambda: datetime.now(UTC),
         )  # fmt: skip
         api = PageApi(
             verifications=verifications, attempts=attempts, admission=admission, most_attempts=3, lights_optional=True,

@@ -18,6 +18,8 @@ from services.verdict.policy import Limits
 from services.verdict.proofs import Proofs
 from services.verdict.terms import Rule, TermsTable
 from shared.events import CaptureCompleted, DeadlinePassed, Outcome, PostRequested, VerdictReached, VerificationOpened
+from shared.failure_tallies import FailureTallies
+from shared.failures import Bounds, Kind
 from shared.legal_photos import LegalPhotos
 from shared.liveness import LivenessProvider
 from shared.liveness_providers import only
@@ -33,6 +35,9 @@ from tests.support.recording import RecordingPublisher
 ATTEMPTS = 3
 
 
+FAILURES = Bounds(dict.fromkeys(Kind, 3))
+
+
 @dataclass
 class Scene:
     """Verifications of persons, and the verdict service without its broker; ``ahead`` moves the service's clock."""
@@ -44,6 +49,7 @@ class Scene:
     rules: Sequence[Rule] = ()
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)  # other tests' persons have other histories
     limits: Limits = field(default_factory=Limits)
+    whoms: str = ""  # for whom the next attempts' failures are counted
     aws: EmulatedAws | None = None  # the service's own way to the stores, when it is not the test's
 
     @property
@@ -68,6 +74,7 @@ class Scene:
             evidence=EvidenceStore(aws, settings.bucket, keys),
             faces=RekognitionFaces(aws, photos),
             proofs=self.proofs,
+            failures=FailureTallies(self.tables, FAILURES),
             announcing=self.announcing(self.publisher),
             most_attempts=ATTEMPTS,
             clock=self.clock,
@@ -127,6 +134,7 @@ class Scene:
             photo_key=verification.photo_key,
             photo_version=verification.photo_version,
             photo_sha256=verification.photo_sha256,
+            whoms=self.whoms,
         )
         await self.verifications.begin(attempt)
         return attempt

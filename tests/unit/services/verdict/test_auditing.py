@@ -12,7 +12,7 @@ from services.verdict.auditing import Auditing
 from shared.audit import AuditTrail
 from shared.errors import UnavailableError
 from shared.events import derived_id
-from shared.stores import Put, Tables, Update
+from shared.stores import Check, Put, Tables, Update
 from shared.tables import AUDIT
 from shared.verification import State, Verification
 from tests.unit.services.verdict.scene import Scene
@@ -63,7 +63,7 @@ class _Away(Tables):
 
     away = True
 
-    async def transact(self, writes: Sequence[Put | Update]) -> None:
+    async def transact(self, writes: Sequence[Put | Update | Check]) -> None:
         if self.away:
             raise UnavailableError("dynamodb.TransactWriteItems: it is away")
         await super().transact(writes)

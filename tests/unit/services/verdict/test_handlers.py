@@ -1,5 +1,7 @@
 """From a hint or a deadline to a verdict, with the emulated provider, tables and bucket."""
 
+import json
+import time
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +14,7 @@ from shared.events import CaptureCompleted, EventData, Outcome, PostRequested, V
 from shared.generation import Generation
 from shared.liveness import Finding, ProviderTroubleError, Result
 from shared.liveness_rekognition import RekognitionProvider
+from shared.tables import FAILURES
 from shared.verification import State, Verification
 from tests.support.emulated_aws import Emulated
 from tests.support.received import received
@@ -541,3 +544,37 @@ async def test_what_the_provider_cannot_erase_now_is_erased_later_and_the_answer
     await scene.capture(verification)
     assert provider.erased == [attempt.provider_session_id]
     assert scene.outcomes() == [Outcome.SUCCESS]
+
+
+async def test_a_failed_check_is_counted_once_for_each_and_a_success_for_nobody(scene: Scene) -> None:
+    whoms = [f"person:{uuid.uuid4().hex}", f"address:{uuid.uuid4().hex}"]
+    scene.whoms = " ".join(whoms)
+    table = scene.emulated.tables
+    assert (await scene.verified()).outcome == Outcome.SUCCESS
+    assert [await table.get(FAILURES.name, {"whom": whom}) for whom in whoms] == [None, None]
+    failed = await scene.verified(camera="mallory")
+    await scene.capture(failed)
+    undecided = await scene.requested()
+    await scene.begun(undecided)
+    await scene.deadline(undecided, 1)
+    for whom in whoms:
+        item = await table.get(FAILURES.name, {"whom": whom})
+        assert item is not None
+        assert (len(json.loads(str(item["failures"]))), item["blocked_until"]) == (2, 0)
+
+
+@pytest.mark.parametrize("camera", ["alice", "mallory"])
+async def test_nobody_s_check_by_a_hosted_function_is_looked_at_like_another_s_and_always_fails(
+    scene: Scene, camera: str
+) -> None:
+    """The answer goes to the second hook, and nobody's history is anybody's."""
+    hook = str(uuid.uuid4())
+    nobody = await scene.requested("", state=State.OPENED, hook=hook, enrolled_at=int(time.time()))
+    attempt = await scene.captured(nobody)
+    scene.emulated.film(attempt.provider_session_id, camera)
+    await scene.capture(nobody)
+    record = await scene.record(nobody)
+    assert record.outcome == Outcome.FAILURE
+    post = scene.posts()["Handled@Talker"]
+    assert post.body == {"Hook": record.second_hook, "Response": "FAILURE"}
+    assert set(scene.posts()) == {"Handled@Talker"}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.inbox.addresses import Addresses, networks
+from shared.addresses import Addresses, networks
 
 BEHIND = Addresses(networks("10.0.0.0/8, fd00::/8"))
 
