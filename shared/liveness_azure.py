@@ -31,6 +31,9 @@ from shared.verification import Attempt
 log = logging.getLogger(__name__)
 
 _SESSIONS: Final = "/face/v1.2/detectLivenessWithVerify-sessions"
+# Nobody's locator has no photo, and its check must look like any other: alive or not, it is not the person.
+_NOBODY_SESSIONS: Final = "/face/v1.2/detectLiveness-sessions"
+_NOBODY: Final = "nobody."
 _QUICK_LINK: Final = "/api/quicklink"
 _LINK: Final = re.compile(r"/\?s=[A-Za-z0-9_-]{8,200}")
 _SESSION_ID: Final = re.compile(r"[A-Za-z0-9-]{8,100}")
@@ -77,7 +80,6 @@ class AzureProvider:
 
     async def create(self, order: SessionOrder) -> str:
         """See LivenessProvider. Azure knows no repeats: one that is made twice is forgotten after three minutes."""
-        photo = await self._photos.read(order.person, order.photo)
         # Azure wants both; ours tell nobody who it is, and no two sessions that they are one person's.
         correlation = str(uuid.uuid5(uuid.NAMESPACE_URL, order.token))
         fields = {
@@ -89,11 +91,16 @@ class AzureProvider:
             "enableSessionImage": "false",
             "verifyConfidenceThreshold": f"{self._least_match:g}",
         }
-        content_type, body = multipart(fields, "verifyImage", photo)
-        answer = await self._face("create", "POST", _SESSIONS, content_type, body)
+        if order.person:
+            content_type, body = multipart(fields, "verifyImage", await self._photos.read(order.person, order.photo))
+            answer = await self._face("create", "POST", _SESSIONS, content_type, body)
+        else:
+            del fields["verifyConfidenceThreshold"]
+            answer = await self._face("create", "POST", _NOBODY_SESSIONS, body=orjson.dumps(fields))
         session_id, token = str(answer.get("sessionId")), answer.get("authToken")
         if not _SESSION_ID.fullmatch(session_id) or not isinstance(token, str):
             raise ProviderTroubleError("azure.create: an answer without a session")
+        session_id = session_id if order.person else _NOBODY + session_id
         self._tokens[session_id] = token
         if len(self._tokens) > _MOST_TOKENS:
             self._tokens.popitem(last=False)
@@ -104,7 +111,7 @@ class AzureProvider:
         session_id = attempt.provider_session_id
         token = self._tokens.pop(session_id, None)
         if token is None:  # another replica created it, or the link was lost on its way
-            token = (await self._face("get", "GET", f"{_SESSIONS}/{session_id}")).get("authToken")
+            token = (await self._face("get", "GET", _path(session_id))).get("authToken")
         headers = {"authorization": f"Bearer {token}"}
         reply = await self._send("azure.quicklink", "POST", self._quick_link + _QUICK_LINK, headers, b"")
         link = str(_parsed("azure.quicklink", reply).get("url"))
@@ -115,15 +122,15 @@ class AzureProvider:
     async def result(self, session_id: str, least_confidence_percent: float) -> Result:
         """See LivenessProvider."""
         try:
-            answer = await self._face("get", "GET", f"{_SESSIONS}/{session_id}")
+            answer = await self._face("get", "GET", _path(session_id))
         except _NotFoundError:
             return Result(Finding.EXPIRED)
-        return judged(answer, self._least_match)
+        return judged(answer, self._least_match, nobody=session_id.startswith(_NOBODY))
 
     async def erase(self, session_id: str) -> None:
         """See LivenessProvider; left alone, Azure forgets a session after 48 hours."""
         try:
-            await self._face("erase", "DELETE", f"{_SESSIONS}/{session_id}")
+            await self._face("erase", "DELETE", _path(session_id))
         except _NotFoundError:
             return
 
@@ -204,7 +211,12 @@ def _parsed(operation: str, reply: Reply) -> Mapping[str, Any]:
     raise _NotFoundError(why) if reply.status == _NOT_FOUND else ProviderTroubleError(why)
 
 
-def judged(answer: Mapping[str, Any], least_match: float) -> Result:
+def _path(session_id: str) -> str:
+    nobody = session_id.startswith(_NOBODY)
+    return f"{_NOBODY_SESSIONS if nobody else _SESSIONS}/{session_id.removeprefix(_NOBODY)}"
+
+
+def judged(answer: Mapping[str, Any], least_match: float, *, nobody: bool = False) -> Result:
     """Return what a session's answer means; only the newest attempt counts.
 
     Only ``realface`` is live, however it is written, and only with a comparison that says so twice: by its own word and
@@ -224,6 +236,8 @@ def judged(answer: Mapping[str, Any], least_match: float) -> Result:
     decision = str(found.get("livenessDecision")).lower()
     if decision == "spoofface":
         return Result(Finding.NOT_LIVE)
+    if decision == "realface" and nobody:
+        return Result(Finding.LIVE, same_person=False)
     # The reference has it inside the result, an example beside it.
     comparison = found.get("verifyResult") or attempt.get("verifyResult") or {}
     confidence, identical = comparison.get("matchConfidence"), comparison.get("isIdentical")

@@ -123,6 +123,15 @@ async def test_a_session_is_created_filmed_on_the_hosted_page_and_found(
     assert await azure.result(attempt) == result
 
 
+async def test_nobody_s_check_looks_like_any_other_and_a_living_person_is_not_them(azure: Azure) -> None:
+    session = await azure.provider.create(SessionOrder(f"{uuid.uuid4()}-1", "", LegalPhoto("", "", "")))
+    attempt = Attempt("v-1", 1, "azure", session, 0, 0, "", "", "", "")
+    assert await azure.film(await azure.link(attempt, azure.make())) == BACK
+    assert await azure.result(attempt) == Result(Finding.LIVE, same_person=False)
+    await azure.provider.erase(session)
+    assert (await azure.result(attempt)).finding is Finding.EXPIRED
+
+
 async def test_an_erased_session_is_gone_and_erasing_it_again_is_no_error(azure: Azure) -> None:
     attempt = await azure.create()
     await azure.film(await azure.link(attempt))
