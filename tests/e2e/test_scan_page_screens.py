@@ -67,7 +67,8 @@ def _in_line(page: Page) -> None:
 
 
 def _leaving(page: Page) -> None:
-    away = json.dumps({"attempt": 1, "seconds": 160, "redirect": "/elsewhere"})
+    # An attempt of its own: this tab would take the next screen's for one that it has begun.
+    away = json.dumps({"attempt": 9, "seconds": 160, "redirect": "/elsewhere"})
     page.route("**/attempt", lambda route: route.fulfill(content_type="application/json", body=away))
     page.route("**/elsewhere", lambda route: route.fulfill(status=204))  # the browser stays where it is
     _begin(page)
