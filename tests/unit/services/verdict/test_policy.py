@@ -16,12 +16,14 @@ from services.verdict.policy import (
     Past,
     Proof,
     Risk,
+    Terms,
     conclude,
     distance_kilometres,
     facts_of,
     locked_until,
     proof_for,
 )
+from services.verdict.settings import VerdictSettings
 from shared.events import Context
 
 NOW = 1_800_000_000.0
@@ -341,3 +343,19 @@ def test_a_stranger_class_of_requester_never_lowers_the_proof(context: Context, 
 @given(contexts, histories)
 def test_the_order_of_the_history_means_nothing(context: Context, past: list[Past]) -> None:
     assert facts(context, *past) == facts(context, *reversed(past))
+
+
+def test_limits_and_terms_begin_where_the_settings_do() -> None:
+    defaults = {name: VerdictSettings.model_fields[name].default for name in Limits.__dataclass_fields__}
+    assert defaults == {
+        "skip_seconds": 0.0,
+        "near_kilometres": 5.0,
+        "far_kilometres": 500.0,
+        "absent_days": 180.0,
+        "lock_out_failures": 5,
+        "lock_out_window_seconds": 900.0,
+        "lock_out_seconds": 1800.0,
+    }
+    assert Limits() == Limits(**defaults)
+    terms = Terms(80.0, 99.0, "shops")
+    assert (terms.least_proof, terms.may_skip) == (Proof.SCAN, True)
