@@ -87,9 +87,10 @@ def test_its_message_is_accepted_and_our_answer_is_verified_by_it(
     details = answer.verify_details(expected_from=running.demo.domain, expected_to=FOREIGN)
     assert details.dns_lookup_used
     assert answer.Subject == "LocatorVerified@Domain"
+    told = answer.to_dict()["Body"]
     own = {"Nonce", "Expires"}
-    assert own <= set(answer.Body)
-    assert {name: answer.Body[name] for name in answer.Body if name not in own} == {
+    assert own <= set(told)
+    assert {name: value for name, value in told.items() if name not in own} == {
         "Request": asked.Correlation,
         "Locator": locator,
         "Result": "SUCCESS",
