@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := 0.13.9
 
-# Most tests wait more than they work.
+# Two processes for the tests of whole systems and of brokers, one for the rest: see tests/conftest.py.
 TESTS_SIDE_BY_SIDE ?= 3
 
 FRONT  := services/session/frontend
@@ -46,7 +46,7 @@ page-where-node-is:
 	  else echo "no Node: the scan page's program is neither built nor tested" >&2; test -z "$$CI"; fi
 
 test: setup page-where-node-is ## every test, on the embedded broker and on a real Apache Kafka
-	@$(BIN)/pytest --numprocesses $(TESTS_SIDE_BY_SIDE) --dist loadfile
+	@$(BIN)/pytest --numprocesses $(TESTS_SIDE_BY_SIDE) --dist loadgroup --no-loadscope-reorder
 
 check: setup ## types, lint, format, import rules, generated documents
 	@$(BIN)/ruff check .

@@ -10,12 +10,26 @@ from tests.support.turns import Turns
 
 __all__ = ["kafka_cluster", "real_kafka"]
 
+_HERE = Path(__file__).parent
+_GROUPS = {"chaos": "parts", "integration": "parts", "service": "parts", "e2e": "wholes"}
+
 pytest_plugins = ["pytester"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly what could not be tested here."""
     report_not_tested(terminalreporter)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole systems and brokers stand in two processes, one test after the other; a unit test's file is in any.
+
+    So each of the two starts one broker for all its tests, and few parts that wait for their turn cost the others time.
+    """
+    for item in items:
+        folder = item.path.relative_to(_HERE).parts[0]
+        item.add_marker(pytest.mark.xdist_group(_GROUPS.get(folder, item.location[0])))
 
 
 @pytest.fixture(scope="session")

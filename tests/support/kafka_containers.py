@@ -8,6 +8,7 @@ import contextlib
 import shutil
 import subprocess
 from collections.abc import Mapping
+from typing import Self
 
 from testcontainers.community.kafka import KafkaContainer
 from testcontainers.core.config import testcontainers_config
@@ -18,6 +19,7 @@ from tests.support.kafka_node import VERSION, KafkaNotObtainableError, cluster_s
 IMAGE = f"apache/kafka:{VERSION}"
 PULL_SECONDS = 240
 STOP_SECONDS = 30
+START_SECONDS = 120
 
 
 def pull() -> None:
@@ -54,6 +56,10 @@ class ApacheKafkaContainer(KafkaContainer):
 
     def _verify_min_kraft_version(self) -> None:
         """Accepts every version: Apache Kafka's 4.x are all KRaft."""
+
+    def start(self, timeout: int = START_SECONDS) -> Self:
+        """Starts the node and waits for it; the library's own 30 s are few on a machine that is full."""
+        return super().start(timeout)
 
     @property
     def address(self) -> str:
