@@ -46,7 +46,7 @@ page-where-node-is:
 	  else echo "no Node: the scan page's program is neither built nor tested" >&2; test -z "$$CI"; fi
 
 test: setup page-where-node-is ## every test, on the embedded broker and on a real Apache Kafka
-	@$(BIN)/pytest --numprocesses $(TESTS_SIDE_BY_SIDE) --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses $(TESTS_SIDE_BY_SIDE) --no-loadscope-reorder
 
 check: setup ## types, lint, format, import rules, generated documents
 	@$(BIN)/ruff check .

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests.support.kafka_fixtures import kafka_cluster, real_kafka, report_not_tested
 from tests.support.turns import Turns
 
 __all__ = ["kafka_cluster", "real_kafka"]
 
-_HERE = Path(__file__).parent
 _GROUPS = {"chaos": "parts", "integration": "parts", "service": "parts", "e2e": "wholes"}
 
 pytest_plugins = ["pytester"]
@@ -21,15 +22,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     report_not_tested(terminalreporter)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Whole systems and brokers stand in two processes, one test after the other; a unit test's file is in any.
 
     So each of the two starts one broker for all its tests, and few parts that wait for their turn cost the others time.
     """
-    for item in items:
-        folder = item.path.relative_to(_HERE).parts[0]
-        item.add_marker(pytest.mark.xdist_group(_GROUPS.get(folder, item.location[0])))
+    return _InParts(config, log)
+
+
+class _InParts(LoadScopeScheduling):  # type: ignore[misc]  # the plugin's class has no types of its own
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return _GROUPS.get(path.split("/")[1], path)
 
 
 @pytest.fixture(scope="session")
