@@ -193,8 +193,8 @@ def test_every_reason_stands_in_the_openapi_document_under_its_status_and_nothin
 
 
 def test_without_a_token_there_is_no_call() -> None:
-    assert build(load(AsyncPostSettings, LEAST))._listen is None
-    assert build(load(AsyncPostSettings, LEAST | {"FACESCAN_SYNC_POST_TOKEN": TOKEN}))._listen is not None
+    assert not build(load(AsyncPostSettings, LEAST))._listen
+    assert build(load(AsyncPostSettings, LEAST | {"FACESCAN_SYNC_POST_TOKEN": TOKEN}))._listen
 
 
 @pytest.mark.parametrize("token", ["", "short", "x" * 31, "x" * 40 + " y", "é" * 40, "x" * 40 + "\n"])
