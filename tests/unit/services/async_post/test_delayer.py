@@ -19,8 +19,8 @@ from shared.topics import DEAD_THEIRS, delay_topic
 from tests.support.readers import Writer, all_records, new_topic, service_settings, until, until_async
 from tests.support.targets import AnyTopic
 
-# The shortest delay is what a record may be late by, and twice as much for a machine that does other things.
-LATE_SECONDS = 3.0
+# The shortest delay is what a record may be late by, and a little for the machine.
+LATE_SECONDS = 1.2
 
 
 @dataclass
