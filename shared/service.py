@@ -31,6 +31,7 @@ from shared.kafka_security import KafkaSecurity, tls_context
 from shared.settings import Settings
 from shared.stores import Aws, Tables
 from shared.tables import TableSpec
+from shared.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ _MAX_RECORDS = 500
 # A fetch with so many says that more are on their way: they may gather for a turn before the next look.
 _BUSY_RECORDS = 5
 _TURN_SECONDS = 0.005
+# A coordinator forgets who does not answer in time while a group gathers, and refuses the rest of that join.
+_JOINS = 3
 # The collector needs a tenth of a second: not while others wait for the service to be ready.
 _SETTLE_AFTER_SECONDS = 0.5
 _GARBAGE_THRESHOLD = 10_000
@@ -59,10 +62,25 @@ class _Broker(KafkaBroker):
     async def start(self) -> None:
         await self.connect()
         try:
-            await asyncio.gather(*(subscriber.start() for subscriber in self.subscribers))
+            await asyncio.gather(*(join(subscriber) for subscriber in self.subscribers))
         except UnknownTopicOrPartitionError as error:  # after the client has asked for 40 s
             raise ConfigurationError("a topic is missing; make it with: facescan topics create") from error
         self.running = True
+
+
+async def join(subscriber: Any) -> None:
+    """Start a subscriber; its group is joined anew when the broker has let go of a join that took it too long."""
+    for left in reversed(range(_JOINS)):
+        try:
+            await subscriber.start()
+        except KafkaError as error:
+            # Plain is what the client makes of an answer that it did not expect; trouble of other kinds has its own.
+            if left == 0 or type(error) is not KafkaError:
+                raise
+            log.warning("the group is joined again", extra={"why": f"{type(error).__name__}: {error}"})
+            await subscriber.stop()
+        else:
+            return
 
 
 class Reader(Protocol):
@@ -308,11 +326,7 @@ class Service:
     async def _stopping(self) -> None:
         self._stopping_now = True
         await asyncio.gather(*(server.stop() for server in self._servers))
-        if self._watching is not None:
-            self._watching.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks([*self._tasks, *([self._watching] if self._watching is not None else [])])
         await asyncio.gather(*(reader.stop() for reader, _ in self._readers))
 
     async def _stop(self) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from shared.broker import Publisher, RecordHeader
 from shared.errors import UnavailableError
+from shared.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +70,7 @@ class Gathering:
     async def close(self) -> None:
         """End it; what the broker has not acknowledged is cancelled."""
         if self._sending is not None:
-            self._sending.cancel()
-            await asyncio.gather(self._sending, return_exceptions=True)
+            await end_tasks([self._sending])
         _cancel(self._waiting)
         self._waiting.clear()
 

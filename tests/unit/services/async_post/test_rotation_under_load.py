@@ -29,6 +29,7 @@ from shared.envelope import key_name, seal
 from shared.errors import UnavailableError
 from shared.generation import Generation
 from shared.resolver import ValidatingResolver
+from shared.tasks import end_tasks
 from tests.support.emulated_aws import Emulated
 from tests.support.readers import until_async
 from tests.unit.emulators.processes import running
@@ -118,9 +119,7 @@ async def test_no_signature_is_refused_by_receivers_with_caches_while_keys_rotat
             await until_async(rotated, ROTATIONS * (SECONDS + 20) + 30)
         finally:
             stop.set()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(tasks)
     print(f"\nverified {sum(one.verified for one in receivers)}, refused {sum(len(one.refused) for one in receivers)}")
     assert [one.refused for one in receivers] == [[]] * len(receivers)
     assert all(one.verified > 20 for one in receivers)

@@ -39,8 +39,6 @@ from tests.support.recording import RecordingPublisher
 from tests.support.store_search import found_in_stores
 from tests.support.store_search import held as held_in
 
-NOW = int(time.time())
-
 
 @dataclass
 class Planted:
@@ -54,6 +52,7 @@ class Planted:
     device: str = field(default_factory=lambda: f"device-{uuid.uuid4().hex}")
     verification_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     session: str = field(default_factory=lambda: str(uuid.uuid4()))
+    now: int = field(default_factory=lambda: int(time.time()))
 
     @property
     def marks(self) -> dict[str, bytes]:
@@ -64,34 +63,34 @@ class Planted:
 
     async def plant(self, *, state: State = State.CAPTURED) -> None:
         emulated = self.emulated
-        picture = make_picture(self.person)
+        now, picture = self.now, make_picture(self.person)
         await emulated.photos.save(self.person, make_picture(self.person, variant=7))  # replaced below
         photo = await emulated.photos.save(self.person, picture)
         from shared.people import Person  # noqa: PLC0415
 
         await emulated.people.save(Person(self.person, "wallet.example", self.wallet_id, photo))
-        until = datetime.fromtimestamp(NOW + 86_400, UTC)
+        until = datetime.fromtimestamp(now + 86_400, UTC)
         await emulated.people.issue(self.locator, self.person, until)
         await Locators(emulated.tables).issue(
             Issue("shop.example", self.locator, self.person, until), datetime.now(UTC)
         )
-        history = History(emulated.tables, 365).add(self.person, Remembered(), Past(NOW, success=True))
+        history = History(emulated.tables, 365).add(self.person, Remembered(), Past(now, success=True))
         assert isinstance(history, Put)
         await emulated.tables.put(history)
         await RegisteredKeys(emulated.tables).register(self.wallet_id, "v=DKIM1;k=ed25519;p=AAAA")
         await VerifiedCodes(emulated.tables, emulated.queries, emulated.keys).save(self.person, "passport", self.code)
         verification = Verification(
-            verification_id=self.verification_id, state=State.OPENED, locator=self.locator, expires_at=NOW + 600,
-            created_at=NOW, requester="shop.example", generation="nlweb", correlation="c-1", person=self.person,
+            verification_id=self.verification_id, state=State.OPENED, locator=self.locator, expires_at=now + 600,
+            created_at=now, requester="shop.example", generation="nlweb", correlation="c-1", person=self.person,
             wallet_domain="wallet.example", wallet_id=self.wallet_id, photo_key=photo.key,
-            photo_version=photo.version, photo_sha256=photo.sha256, browser=self.device, forget_at=NOW + 900,
+            photo_version=photo.version, photo_sha256=photo.sha256, browser=self.device, forget_at=now + 900,
         )  # fmt: skip
         verifications = Verifications(emulated.tables)
         await verifications.create(verification)
         attempt = Attempt(
             verification_id=self.verification_id, attempt=1, provider="rekognition", provider_session_id=self.session,
-            created_at=NOW, expires_at=NOW + 165, person=self.person, photo_key=photo.key, photo_version=photo.version,
-            photo_sha256=photo.sha256, locator=self.locator, forget_at=NOW + 900, consent_version="7",
+            created_at=now, expires_at=now + 165, person=self.person, photo_key=photo.key, photo_version=photo.version,
+            photo_sha256=photo.sha256, locator=self.locator, forget_at=now + 900, consent_version="7",
             consent_language="de",
         )  # fmt: skip
         await verifications.begin(attempt)
@@ -189,7 +188,7 @@ async def test_an_erasure_leaves_lines_that_say_how_much_was_removed_and_of_nobo
     assert verdict["facts"] == {
         "verification_id": planted.verification_id, "requester": "shop.example", "outcome": "error", "attempts": 1,
         "provider": "rekognition", "consent_version": "7", "consent_language": "de",
-        "consented_at": utc_text(datetime.fromtimestamp(NOW, UTC)),
+        "consented_at": utc_text(datetime.fromtimestamp(planted.now, UTC)),
     }  # fmt: skip
     erased = [one["facts"] for one in lines if one["kind"] == "person.erased"][-1]
     assert erased["ground"] == "request"
@@ -331,7 +330,7 @@ async def test_each_kind_is_removed_when_its_time_is_over_and_not_before(emulate
 
 async def test_a_person_with_another_locator_stays_when_one_has_expired(emulated: Emulated, planted: Planted) -> None:
     later = f"locator-{uuid.uuid4().hex}"
-    await emulated.people.issue(later, planted.person, datetime.fromtimestamp(NOW + 60 * DAY_SECONDS, UTC))
+    await emulated.people.issue(later, planted.person, datetime.fromtimestamp(planted.now + 60 * DAY_SECONDS, UTC))
     await deleter(emulated, 32 * DAY_SECONDS).run()
     found = await holdings(emulated).find(planted.person)
     assert found.items["locators"] == [{"locator": later}]
@@ -343,10 +342,10 @@ async def test_a_person_goes_thirty_days_after_the_last_locator_was_revoked(
 ) -> None:
     """Not when it would have expired. A locator that leads nowhere goes by itself and takes nobody with it."""
     locators = Locators(emulated.tables)
-    far = datetime.fromtimestamp(NOW + 900 * DAY_SECONDS, UTC)
+    far = datetime.fromtimestamp(planted.now + 900 * DAY_SECONDS, UTC)
     token = uuid.uuid4().hex
     mine = await locators.issue(Issue("issuer.example", token, planted.person, far), datetime.now(UTC))
-    near = datetime.fromtimestamp(NOW + DAY_SECONDS, UTC)
+    near = datetime.fromtimestamp(planted.now + DAY_SECONDS, UTC)
     nobodys = await locators.issue(Issue("issuer.example", f"{token}2", NOBODY, near), datetime.now(UTC))
     await deleter(emulated, 32 * DAY_SECONDS).run()
     assert await locators.get(nobodys.locator) is None
@@ -362,7 +361,7 @@ async def test_a_person_goes_thirty_days_after_the_last_locator_was_revoked(
 async def test_a_person_nobody_has_checked_for_three_years_is_erased(emulated: Emulated, planted: Planted) -> None:
     """The most that BIPA allows, however long the locators last."""
     await emulated.people.issue(
-        f"locator-{uuid.uuid4().hex}", planted.person, datetime.fromtimestamp(NOW + 4000 * DAY_SECONDS, UTC)
+        f"locator-{uuid.uuid4().hex}", planted.person, datetime.fromtimestamp(planted.now + 4000 * DAY_SECONDS, UTC)
     )
     await deleter(emulated, 1094 * DAY_SECONDS).run()
     assert await holdings(emulated).find(planted.person)
@@ -388,15 +387,15 @@ async def test_a_photo_without_a_person_and_the_provider_s_own_bucket_are_cleane
 async def test_an_item_whose_time_was_put_off_stays(emulated: Emulated) -> None:
     """Between the look and the removal: the removal is conditional."""
     table = f"{emulated.settings.table_prefix}dead-letters"
-    client = emulated.aws.client("dynamodb")
-    client.put_item(TableName=table, Item={"place": {"S": "a/0/1"}, "forget_at": {"N": str(NOW - 5)}})
-    client.put_item(TableName=table, Item={"place": {"S": "a/0/2"}, "forget_at": {"N": str(NOW - 5)}})
+    client, now = emulated.aws.client("dynamodb"), int(time.time())
+    client.put_item(TableName=table, Item={"place": {"S": "a/0/1"}, "forget_at": {"N": str(now - 5)}})
+    client.put_item(TableName=table, Item={"place": {"S": "a/0/2"}, "forget_at": {"N": str(now - 5)}})
     queries = emulated.queries
     plain = queries.delete_below
 
     async def put_off(spec: Any, key: Any, attribute: str, limit: int) -> None:
         if key == {"place": "a/0/1"}:
-            client.put_item(TableName=table, Item={"place": {"S": "a/0/1"}, "forget_at": {"N": str(NOW + 9999)}})
+            client.put_item(TableName=table, Item={"place": {"S": "a/0/1"}, "forget_at": {"N": str(now + 9999)}})
         await plain(spec, key, attribute, limit)
 
     chosen = deleter(emulated, 0)
