@@ -3,12 +3,10 @@
 import logging
 import ssl
 from collections import OrderedDict
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from services.async_post.connect_to import ConnectTo, Destinations
-from services.async_post.domain import Answer
-from shared.clock import now_utc
+from shared.deliveries import Answer, retry_after
 from shared.generation import Generation
 from shared.outbound import OutboundClient, OutboundError, Reply, Target, request_head
 from shared.outbound_addresses import AddressRules, AnyAddress
@@ -92,16 +90,3 @@ class HttpDelivery:
         """Close the connections."""
         if self._client is not None:
             await self._client.close()
-
-
-def retry_after(reply: Reply) -> float | None:
-    """Return the seconds that an answer's Retry-After asks for (RFC 9110 §10.2.3), or None."""
-    text = reply.headers.get("retry-after")
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - now_utc()).total_seconds())
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -10,18 +10,19 @@ from typing import Final, Literal
 
 from prometheus_client import Counter, Histogram
 
-from services.async_post.breakers import Breakers
 from services.async_post.delivery import HttpDelivery
-from services.async_post.domain import STALE_SECONDS, Answer, Meaning, meaning, next_try
+from services.async_post.domain import STALE_SECONDS, meaning
 from services.async_post.gathering import Gathering
 from services.async_post.order import Order
-from services.async_post.places import Places
+from shared.breakers import Breakers
 from shared.broker import Publisher
 from shared.consuming import Received
 from shared.dead_letters import Side, put_aside
 from shared.delays import publish_at
+from shared.deliveries import Answer, Meaning, next_try
 from shared.events import PostRequested, PostSettled, PostSigned
 from shared.generation import Generation
+from shared.places import Places
 
 log = logging.getLogger(__name__)
 

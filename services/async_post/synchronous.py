@@ -17,10 +17,11 @@ from typing import Any, Final
 from prometheus_client import Counter, Histogram
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.async_post.delivery import HttpDelivery, retry_after
-from services.async_post.domain import Answer, Meaning, meaning
+from services.async_post.delivery import HttpDelivery
+from services.async_post.domain import meaning
 from services.async_post.generations import Generations
 from services.async_post.key_ring import KeyRing
+from shared.deliveries import Answer, Meaning, retry_after
 from shared.domain_names import DomainName
 from shared.envelope import EnvelopeError, seal
 from shared.errors import FacescanError, UnavailableError, UnprocessableError

@@ -10,11 +10,11 @@ from services.inbox.http_server import DoorServer
 from services.inbox.intake import Intake
 from services.inbox.json_bounds import JsonBounds
 from services.inbox.opener import Opener
-from services.inbox.rates import Rate
 from services.inbox.settings import InboxSettings
 from services.inbox.shedding import Load, LoadLimits
 from services.inbox.tls import Tls
 from shared.addresses import Addresses, networks
+from shared.rates import Rate
 
 
 def front_door(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.inbox.domain import Reason, RefusedError
-from services.inbox.rates import Buckets, Rate
+from shared.rates import Buckets, Rate
 
 # A failed signature costs a check, and perhaps a look-up, more than other junk.
 _FORGERY_TOKENS: Final = 5.0

@@ -17,7 +17,7 @@ from aiohttp import web
 from emulators.certificates import issue_certificate, make_authority
 from services.async_post.connect_to import ConnectTo
 from services.async_post.delivery import HttpDelivery
-from services.async_post.domain import Answer
+from shared.deliveries import Answer
 from shared.generation import Generation
 from tests.unit.emulators.processes import free_port
 

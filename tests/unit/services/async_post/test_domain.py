@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.async_post.domain import JITTER, RETRY_SCHEDULE_SECONDS, Answer, Meaning, meaning, next_try
+from services.async_post.domain import meaning
+from shared.deliveries import JITTER, RETRY_SCHEDULE_SECONDS, Answer, Meaning, next_try
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 NEVER = NOW + timedelta(days=365)

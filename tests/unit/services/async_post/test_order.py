@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from services.async_post.connect_to import PublicDestinations
 from services.async_post.delivery import HttpDelivery
-from services.async_post.domain import Answer
 from services.async_post.generations import Generations
 from services.async_post.order import Order
 from services.async_post.sender import Sender
 from services.async_post.signer import Signer
 from shared.consuming import Received
+from shared.deliveries import Answer
 from shared.events import PostRequested, PostSettled, PostSigned
 from shared.generation import Generation
 from shared.keys import SigningKey

@@ -20,12 +20,12 @@ from emulators.certificates import make_authority
 from emulators.envelopes import verify
 from services.async_post.connect_to import ConnectTo
 from services.async_post.delivery import HttpDelivery
-from services.async_post.domain import RETRY_SCHEDULE_SECONDS
 from services.async_post.generations import Generations
 from services.async_post.key_ring import KeyRing
 from services.async_post.sender import Sender
 from services.async_post.signer import Signer
 from shared.dead_letters import PREFIX
+from shared.deliveries import RETRY_SCHEDULE_SECONDS
 from shared.events import PostRequested, PostSettled, PostSigned
 from shared.generation import Generation
 from shared.keys import SigningKey

@@ -4,8 +4,8 @@ import pytest
 
 from services.inbox.domain import Reason, RefusedError
 from services.inbox.guard import Guard, Rates
-from services.inbox.rates import Rate
-from tests.unit.services.inbox.test_rates import Clock
+from shared.rates import Rate
+from tests.unit.shared.test_rates import Clock
 
 FORGER, HONEST, SHOP = "203.0.113.9", "192.0.2.1", "shop.example"
 

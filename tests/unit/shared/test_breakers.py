@@ -1,6 +1,6 @@
 """When a receiver is left alone, how rarely it is asked, and how little its waiting messages cost."""
 
-from services.async_post.breakers import FAILURES_TO_OPEN, PROBE_PAUSES_SECONDS, RETURNS_PER_SECOND, Breakers
+from shared.breakers import FAILURES_TO_OPEN, PROBE_PAUSES_SECONDS, RETURNS_PER_SECOND, Breakers
 from shared.topics import DELAY_RUNGS_SECONDS
 
 TO = "shop.example"

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.inbox.rates import Buckets, Rate
+from shared.rates import Buckets, Rate
 
 
 class Clock:
