@@ -8,7 +8,7 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -57,7 +57,8 @@ class Workbench:
     """A system of its own in a folder. ``start`` it, use ``system``, ``stop`` it; or use it as a context manager.
 
     ``kafka`` (host:port) and ``aws`` (URL) take the places of the embedded ones. ``settings`` are variables for the
-    services, by their whole names. ``report`` gets one line for each step of the start and the stop.
+    services, by their whole names. ``services`` are those that it runs; somebody else runs
+    others, with their ``environment``. ``report`` gets one line for each step of the start and the stop.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Workbench:
         kafka: str | None = None,
         aws: str | None = None,
         settings: Mapping[str, str] | None = None,
+        services: Sequence[str] = SERVICES,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.directory = directory.absolute()
@@ -75,6 +77,8 @@ class Workbench:
         self._kafka = kafka
         self._aws = aws
         self._settings = dict(settings or {})
+        self._services = tuple(services)
+        self._environments: dict[str, dict[str, str]] = {}
         self._face_model = self.directory / "face-model"
         self._endpoint_map = self.directory / "endpoints.toml"
         self._streaming_port = 0
@@ -136,8 +140,9 @@ class Workbench:
         )
         inbox = f"http://{HOST}:{ports.inbox}/inbox"
         self._prepare(kafka, aws, inbox, shared)
-        for service in SERVICES:
-            self._processes.start(self._child(service, service_environment(shared, ports, service)))
+        self._environments = {service: service_environment(shared, ports, service) for service in SERVICES}
+        for service in self._services:
+            self._processes.start(self._child(service, self._environments[service]))
         self._system = System(
             kafka=kafka,
             aws=aws,
@@ -147,7 +152,7 @@ class Workbench:
             dns=dns,
             domain=shared["FACESCAN_DOMAIN"],
             world=str(self.world),
-            pids=self._pids(SERVICES),
+            pids=self._pids(self._services),
             ops={service: f"http://{HOST}:{port}" for service, port in ports.ops.items()},
             emulators=self._pids((*EMULATORS, "azure")),
             log_dir=str(self._logs),
@@ -155,7 +160,7 @@ class Workbench:
             verification_seconds=verification_seconds(shared),
             azure=azure,
         )
-        for service in SERVICES:
+        for service in self._services:
             self.wait_ready(service)
             self._step(f"{service} is ready")
         self._processes.restart_the_dead()
@@ -172,6 +177,10 @@ class Workbench:
             self._processes.end([name for name in running if name not in SERVICES], _EMULATOR_STOP_SECONDS)
         self._open.close()
         self._system = None
+
+    def environment(self, service: str) -> dict[str, str]:
+        """Return the whole environment of a service's process, as it is started here, or would be."""
+        return dict(self._environments[service])
 
     # -- for those who disturb it --------------------------------------------------------------------------------
 

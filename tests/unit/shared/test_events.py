@@ -25,6 +25,8 @@ from shared.events import (
     utc_text,
 )
 from shared.topics import TOPICS
+from tests.support.kafka_fixtures import MARK
+from tests.support.last_release import NoHistoryError, last_release
 from tests.support.schemas import additive_problems
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
@@ -40,6 +42,23 @@ def test_the_committed_schema_of_each_event_is_there_and_the_model_only_grew(eve
     path = SCHEMAS / f"{event.type}.json"
     assert path.is_file(), f"{path} is missing: make it with python -m cli.reference"
     assert additive_problems(json.loads(path.read_text()), event.model_json_schema()) == []
+
+
+def test_no_event_of_the_last_release_is_gone_or_narrower_than_its_readers_and_writers_know_it(tmp_path: Path) -> None:
+    try:
+        release = last_release()
+        old = release.extract(tmp_path, "docs/schemas") / "docs" / "schemas"
+    except NoHistoryError as error:
+        pytest.skip(f"{MARK} events against the last release's ({error})")
+    paths = sorted(old.glob("*.json"))
+    assert paths
+    assert {path.stem for path in paths} <= set(BY_TYPE)
+    problems = {
+        path.stem: found
+        for path in paths
+        if (found := additive_problems(json.loads(path.read_text()), BY_TYPE[path.stem].model_json_schema()))
+    }
+    assert problems == {}
 
 
 @pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.json")), ids=lambda path: path.stem)
