@@ -1,4 +1,4 @@
-"""How Kafka is spoken to: in the clear, over TLS (with a certificate of ours or not), or by SASL over TLS.
+"""How Kafka is spoken to: in the clear, over TLS (also with a certificate of ours), by a password or IAM over TLS.
 
 The client's own options, made of the settings; every client of Kafka here takes them from this file.
 """
@@ -22,6 +22,7 @@ class KafkaSecurity(StrEnum):
     SASL_TLS = "sasl-tls"
 
 
+AWS_MSK_IAM: Final = "AWS_MSK_IAM"
 _PROTOCOLS: Final = {KafkaSecurity.TLS: "SSL", KafkaSecurity.SASL_TLS: "SASL_SSL"}
 
 
@@ -31,7 +32,9 @@ def security_options(settings: "KafkaSettings") -> dict[str, Any]:
     if protocol is None:
         return {}
     options: dict[str, Any] = {"security_protocol": protocol, "ssl_context": tls_context(settings)}
-    if settings.kafka_security is KafkaSecurity.SASL_TLS:
+    if tokens := token_provider(settings):
+        options |= {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": tokens}
+    elif settings.kafka_security is KafkaSecurity.SASL_TLS:
         assert settings.kafka_password is not None  # noqa: S101 - the settings have refused it
         options |= {
             "sasl_mechanism": settings.kafka_sasl_mechanism,
@@ -39,6 +42,15 @@ def security_options(settings: "KafkaSettings") -> dict[str, Any]:
             "sasl_plain_password": settings.kafka_password.get_secret_value(),
         }
     return options
+
+
+def token_provider(settings: "KafkaSettings") -> Any | None:
+    """Return who gives a token for each connection, where IAM's rights count. Raises ConfigurationError."""
+    if settings.kafka_security is not KafkaSecurity.SASL_TLS or settings.kafka_sasl_mechanism != AWS_MSK_IAM:
+        return None
+    from shared.kafka_iam import iam_tokens  # noqa: PLC0415 - memory: only where it is chosen
+
+    return iam_tokens()
 
 
 def tls_context(settings: "KafkaSettings") -> ssl.SSLContext:

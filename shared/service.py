@@ -19,7 +19,7 @@ import prometheus_client
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage
-from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
+from faststream.security import BaseSecurity, SASLOAuthBearer, SASLPlaintext, SASLScram256, SASLScram512
 from faststream.specification import AsyncAPI
 
 from shared import metrics, telemetry
@@ -27,7 +27,7 @@ from shared.broker import LOOK_MILLISECONDS, Publisher, consumer_options
 from shared.errors import ConfigurationError, UnavailableError
 from shared.events import EventData
 from shared.http_server import HttpServer
-from shared.kafka_security import KafkaSecurity, tls_context
+from shared.kafka_security import AWS_MSK_IAM, KafkaSecurity, tls_context, token_provider
 from shared.settings import Settings
 from shared.stores import Aws, Tables
 from shared.tables import TableSpec
@@ -149,6 +149,7 @@ class Service:
             graceful_timeout=1.0,  # the readers have drained before the framework stops
             client_id=f"facescan-{name}",
             security=_security(settings),
+            sasl_oauth_token_provider=token_provider(settings),
             logger=None,
         )
         self.app = FastStream(
@@ -440,6 +441,8 @@ def _security(settings: Settings) -> BaseSecurity | None:
     context = tls_context(settings)
     if settings.kafka_security is KafkaSecurity.TLS:
         return BaseSecurity(ssl_context=context, use_ssl=True)
+    if settings.kafka_sasl_mechanism == AWS_MSK_IAM:
+        return SASLOAuthBearer(ssl_context=context, use_ssl=True)
     kinds = {"SCRAM-SHA-512": SASLScram512, "SCRAM-SHA-256": SASLScram256, "PLAIN": SASLPlaintext}
     password = settings.kafka_password.get_secret_value() if settings.kafka_password is not None else ""
     return kinds[settings.kafka_sasl_mechanism](

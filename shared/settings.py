@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.domain_names import DomainName
 from shared.errors import ConfigurationError
-from shared.kafka_security import KafkaSecurity
+from shared.kafka_security import AWS_MSK_IAM, KafkaSecurity
 from shared.outbound_addresses import AddressRules, parse_networks
 
 PREFIX = "FACESCAN_"
@@ -75,8 +75,10 @@ class KafkaSettings(_FromEnvironment):
     kafka_key: Path | None = Field(
         default=None, description="PEM file of its private key, when it does not stand in the same file."
     )
-    kafka_sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
-        default="SCRAM-SHA-512", description="SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN, for sasl-tls."
+    kafka_sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "AWS_MSK_IAM"] = Field(
+        default="SCRAM-SHA-512",
+        description="SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN, for sasl-tls; or AWS_MSK_IAM: Amazon MSK by the rights of "
+        "the process's IAM role, with neither name nor password.",
     )
     kafka_username: str | None = Field(default=None, description="Who we are, for sasl-tls.")
     kafka_password: SecretStr | None = Field(default=None, description="And how we show it.")
@@ -84,7 +86,17 @@ class KafkaSettings(_FromEnvironment):
     @model_validator(mode="after")
     def _kafka_whole(self) -> Self:
         given = self.kafka_username is not None and self.kafka_password is not None
-        if self.kafka_security is KafkaSecurity.SASL_TLS and not given:
+        if self.kafka_sasl_mechanism == AWS_MSK_IAM:
+            if self.kafka_security is not KafkaSecurity.SASL_TLS:
+                raise ValueError(
+                    "FACESCAN_KAFKA_SASL_MECHANISM is AWS_MSK_IAM: set FACESCAN_KAFKA_SECURITY to sasl-tls"
+                )
+            if self.kafka_username is not None or self.kafka_password is not None:
+                raise ValueError(
+                    "FACESCAN_KAFKA_SASL_MECHANISM is AWS_MSK_IAM, which takes who we are from AWS's credentials: "
+                    "FACESCAN_KAFKA_USERNAME and _PASSWORD do not count"
+                )
+        elif self.kafka_security is KafkaSecurity.SASL_TLS and not given:
             raise ValueError("FACESCAN_KAFKA_SECURITY is sasl-tls: set FACESCAN_KAFKA_USERNAME and _PASSWORD")
         if self.kafka_security is KafkaSecurity.PLAINTEXT and (given or self.kafka_certificate is not None):
             raise ValueError(

@@ -16,7 +16,7 @@ from deploy.roles import ROLES
 from shared.settings import load
 
 CHART = Path(deploy.__file__).parent / "helm/facescan"
-VALUES = ("default", "minimal", "large", "air-gapped")
+VALUES = ("default", "minimal", "large", "air-gapped", "msk-azure")
 HELM = shutil.which("helm")
 
 pytestmark = [
@@ -92,7 +92,13 @@ def test_all_is_denied_and_only_named_roles_reach_the_internet(values: str) -> N
     }
     assert (
         reach
-        == {"default": {"sender"}, "minimal": {"sender", "router"}, "large": {"sender"}, "air-gapped": set()}[values]
+        == {
+            "default": {"sender"},
+            "minimal": {"sender", "router"},
+            "large": {"sender"},
+            "air-gapped": set(),
+            "msk-azure": {"sender", "session", "verdict"},
+        }[values]
     )
     for policy in policies.values():
         for rule in policy["spec"].get("egress", []):

@@ -53,9 +53,11 @@ seccompProfile: {type: RuntimeDefault}
 {{- end }}
 {{- if eq $kafka.security "sasl-tls" }}
 - {name: FACESCAN_KAFKA_SASL_MECHANISM, value: {{ $kafka.saslMechanism | quote }}}
+{{- if ne $kafka.saslMechanism "AWS_MSK_IAM" }}
 - {name: FACESCAN_KAFKA_USERNAME, value: {{ $user | quote }}}
 - name: FACESCAN_KAFKA_PASSWORD
   valueFrom: {secretKeyRef: {name: {{ $user | quote }}, key: password}}
+{{- end }}
 {{- else if eq $kafka.security "tls" }}
 - {name: FACESCAN_KAFKA_CERTIFICATE, value: /kafka-user/user.crt}
 - {name: FACESCAN_KAFKA_KEY, value: /kafka-user/user.key}

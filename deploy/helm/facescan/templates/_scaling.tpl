@@ -4,6 +4,7 @@
 {{- $kafka := $values.kafka -}}
 {{- $name := include "facescan.name" . -}}
 {{- $secured := ne $kafka.security "plaintext" -}}
+{{- $iam := and (eq $kafka.security "sasl-tls") (eq $kafka.saslMechanism "AWS_MSK_IAM") -}}
 {{- $scaling := .own.autoscaling -}}
 {{- range .facts.lag -}}
 {{- if gt (int $scaling.max) (int .partitions) -}}
@@ -42,7 +43,11 @@ spec:
         {{- if $secured }}
         tls: enable
         {{- end }}
-        {{- if eq $kafka.security "sasl-tls" }}
+        {{- if $iam }}
+        sasl: oauthbearer
+        saslTokenProvider: aws_msk_iam
+        awsRegion: {{ $values.aws.region | quote }}
+        {{- else if eq $kafka.security "sasl-tls" }}
         sasl: {{ get (dict "SCRAM-SHA-512" "scram_sha512" "SCRAM-SHA-256" "scram_sha256" "PLAIN" "plaintext") $kafka.saslMechanism }}
         {{- end }}
       {{- if $secured }}
@@ -62,9 +67,14 @@ metadata:
   name: {{ $name }}
   labels: {{- include "facescan.labels" . | nindent 4 }}
 spec:
+  {{- if $iam }}
+  podIdentity: {provider: aws} # KEDA's own role, which needs kafka-cluster:Connect, DescribeGroup and DescribeTopic
+  {{- end }}
+  {{- if or (not $iam) $kafka.caSecret.name }}
   secretTargetRef:
     {{- $user := printf "%s%s" $kafka.userPrefix .role }}
-    {{- if eq $kafka.security "sasl-tls" }}
+    {{- if $iam }}
+    {{- else if eq $kafka.security "sasl-tls" }}
     - {parameter: password, name: {{ $user | quote }}, key: password}
     {{- else }}
     - {parameter: cert, name: {{ $user | quote }}, key: user.crt}
@@ -73,7 +83,8 @@ spec:
     {{- with $kafka.caSecret.name }}
     - {parameter: ca, name: {{ . | quote }}, key: {{ $kafka.caSecret.key | quote }}}
     {{- end }}
-  {{- if eq $kafka.security "sasl-tls" }}
+  {{- end }}
+  {{- if and (eq $kafka.security "sasl-tls") (not $iam) }}
   env:
     - {parameter: username, name: FACESCAN_KAFKA_USERNAME, containerName: {{ .role }}}
   {{- end }}

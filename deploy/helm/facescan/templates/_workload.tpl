@@ -96,6 +96,12 @@ spec:
             - name: FACESCAN_SCAN_TOKEN_SECRET
               valueFrom: {secretKeyRef: {name: {{ $values.secrets.scanToken.name | quote }}, key: {{ $values.secrets.scanToken.key | quote }}}}
             {{- end }}
+            {{- if and $values.azure.endpoint (has .role (list "session" "verdict")) }}
+            - {name: FACESCAN_AZURE_ENDPOINT, value: {{ $values.azure.endpoint | quote }}}
+            {{- with $values.azure.keySecret }}
+            - {name: FACESCAN_AZURE_KEY_SECRET, value: {{ . | quote }}}
+            {{- end }}
+            {{- end }}
             {{- if and $files $values.endpointMap }}
             - {name: FACESCAN_ENDPOINT_MAP, value: /inbox/endpoints.toml}
             {{- end }}
