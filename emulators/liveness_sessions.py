@@ -82,6 +82,7 @@ class Session:
     status: Status = Status.CREATED
     capture: Capture | None = None
     reference_object: dict[str, str] | None = None
+    token: str = ""  # the ClientRequestToken that it was created with
 
     def picture(self, index: int) -> bytes:
         """Picture `index` of the capture: 0 is the reference image, 1.. the audit images; the same at every call."""
@@ -117,7 +118,7 @@ class Sessions:
         self._forget()
         if token is not None and (known := self._by_id.get(self._id_by_token.get(token, ""))):
             return known
-        session = Session(str(uuid.uuid4()), self._clock.now(), settings)
+        session = Session(str(uuid.uuid4()), self._clock.now(), settings, token=token or "")
         self._by_id[session.session_id] = session
         if token is not None:
             self._id_by_token[token] = session.session_id
@@ -144,7 +145,7 @@ class Sessions:
         return session
 
     def listing(self) -> list[dict[str, Any]]:
-        """Every remembered session: id, status, age in seconds."""
+        """Every remembered session: id, status, age in seconds, the token that it was created with."""
         self._forget()
         now = self._clock.now()
         return [
@@ -152,6 +153,7 @@ class Sessions:
                 "session_id": session.session_id,
                 "status": self._as_of_now(session).status.value,
                 "age_seconds": round(now - session.created_at, 3),
+                "token": session.token,
             }
             for session in self._by_id.values()
         ]

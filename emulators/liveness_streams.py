@@ -29,14 +29,16 @@ STREAM_ERRORS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Who stands before every camera that streams from now on, and what the check makes of it.
+    """Who stands before a camera, and what the check makes of it.
 
-    `fits` false: the oval asks for what no face does, and the page's time to fit runs out.
+    `fits` false: the oval asks for what no face does, and the page's time to fit runs out. `error`: the stream ends in
+    that exception.
     """
 
     capture: Capture
     status: Status
     fits: bool
+    error: str = ""
 
 
 class Streams:
@@ -53,16 +55,24 @@ class Streams:
         self._lock = lock
         self._fail = fail
         self._film = film
-        self.stage = Stage(Capture("nobody", 1, 98.5, reference_image=True), Status.SUCCEEDED, fits=True)
+        # By how the tokens begin that sessions were created with; "" is everybody's.
+        self._stages = {"": Stage(Capture("nobody", 1, 98.5, reference_image=True), Status.SUCCEEDED, fits=True)}
 
     def set_stage(self, request: JsonObject) -> JsonObject:
         """Side door: the stage from now on."""
-        self.stage = Stage(
+        stage = Stage(
             capture_from(request),
             Status(json_fields.one_of(request, "status", ("SUCCEEDED", "FAILED"), "SUCCEEDED")),
             json_fields.flag(request, "fits", default=True),
+            json_fields.one_of(request, "error", ("", *STREAM_ERRORS), ""),
         )
-        return {"person": self.stage.capture.person}
+        self._stages[json_fields.text(request, "token", "")] = stage
+        return {"person": stage.capture.person}
+
+    def stage(self, session_id: str) -> Stage:
+        """Who stands before the camera of that session."""
+        token = self._sessions.result(session_id).token
+        return self._stages[max((start for start in self._stages if token.startswith(start)), key=len)]
 
     def begin(self, session_id: str) -> Settings:
         """Take the session for one stream. Raises AwsError: unknown, over, streamed before, or ordered so."""
@@ -71,6 +81,8 @@ class Streams:
             session = self._sessions.result(session_id)
             if session.status is not Status.CREATED:
                 raise AwsError("SessionNotFoundException", f"Session not found: it is {session.status} already")
+            if error := self.stage(session_id).error:
+                raise AwsError(error, f"{error} as ordered")
             session.status = Status.IN_PROGRESS
             return session.settings
 
@@ -78,8 +90,9 @@ class Streams:
         """The stream has ended: filmed as the stage says if it came whole, FAILED if it broke off."""
         with self._lock:
             try:
-                self._film(session_id, self.stage.status if whole else Status.FAILED, self.stage.capture)
-            except SessionError:
+                stage = self.stage(session_id)
+                self._film(session_id, stage.status if whole else Status.FAILED, stage.capture)
+            except (AwsError, SessionError):
                 return  # it has expired meanwhile, or the side door was first
 
 

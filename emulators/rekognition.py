@@ -12,9 +12,11 @@ stands in the picture (`emulators.pictures`). Side doors, plain JSON over HTTP, 
     POST /_emulator/limit    {"operation": "CompareFaces", "per_second": 5}
                              a quota: more calls than that are throttled; 0 takes it back
     POST /_emulator/stage    {"person", "confidence", "faces", "reference_image", "status": "SUCCEEDED" | "FAILED",
-                              "fits": true}
-                             who stands before every camera that streams from now on; fits false: no face ever does
-    GET  /_emulator/sessions every remembered session: id, status, age
+                              "fits": true, "error": "ThrottlingException"}
+                             who stands before every camera that streams from now on; fits false: no face ever does;
+                             error: the stream ends so
+                             errors and stage may name a "token": for sessions whose ClientRequestToken begins so
+    GET  /_emulator/sessions every remembered session: id, status, age, token
 """
 
 from __future__ import annotations
@@ -61,7 +63,8 @@ class Rekognition:
         self._store = store
         self._clock = clock or Clock()
         self._sessions = Sessions(self._clock)
-        self._injected: dict[str, tuple[str, int]] = {}
+        # By operation and how the token of the request begins.
+        self._injected: dict[tuple[str, str], tuple[str, int]] = {}
         self._quotas = Quotas(self._clock)
         self._lock = threading.Lock()
         self.streams = Streams(self._sessions, self._lock, self._fail_if_injected, self._film)
@@ -110,7 +113,7 @@ class Rekognition:
             return _refusal(AwsError("SerializationException", str(error)))
         try:
             with self._lock:
-                self._fail_if_injected(operation)
+                self._fail_if_injected(operation, str(request.get("ClientRequestToken", "")))
                 self._quotas.take(operation)
                 return 200, handler(request)
         except FieldError as error:
@@ -131,11 +134,11 @@ class Rekognition:
         except SessionError as error:
             return error.status, {"error": str(error)}
 
-    def _fail_if_injected(self, operation: str) -> None:
-        error, count = self._injected.get(operation, ("", 0))
-        if count:
-            self._injected[operation] = (error, count - 1)
-            raise AwsError(error, f"{error} as told by {SIDE_DOOR_PREFIX}errors")
+    def _fail_if_injected(self, operation: str, token: str = "") -> None:
+        for (ordered, start), (error, count) in self._injected.items():
+            if ordered == operation and token.startswith(start) and count:
+                self._injected[operation, start] = (error, count - 1)
+                raise AwsError(error, f"{error} as told by {SIDE_DOOR_PREFIX}errors")
 
     def _create_session(self, request: JsonObject) -> JsonObject:
         token = rekognition_requests.client_request_token(request)
@@ -196,7 +199,7 @@ class Rekognition:
         operation = json_fields.one_of(request, "operation", (*self._operations, OPERATION))
         error = json_fields.one_of(request, "error", STREAM_ERRORS if operation == OPERATION else INJECTABLE_ERRORS)
         count = json_fields.whole(request, "count", 1, most=MOST_INJECTED)
-        self._injected[operation] = (error, count)
+        self._injected[operation, json_fields.text(request, "token", "")] = (error, count)
         return {"operation": operation, "error": error, "count": count}
 
     def _set_limit(self, request: JsonObject) -> JsonObject:

@@ -76,7 +76,7 @@ class StreamingEndpoint:
         settings = self._streams.begin(session_id)
         whole = False
         try:
-            fits = self._streams.stage.fits
+            fits = self._streams.stage(session_id).fits
             dialogue = Dialogue(camera, settings.challenge_type, settings.challenge_version, fits=fits)
             await _send(socket, dialogue.opening())
             ended = await _listen(socket, chain, dialogue)

@@ -66,9 +66,10 @@ class Emulated:
         self.tls = ssl.create_default_context(cafile=world / CA_FILE)
         self.rekognition = rekognition_client(url)
 
-    def session(self, challenge: str = "FaceMovementChallenge") -> str:
+    def session(self, challenge: str = "FaceMovementChallenge", token: str = "") -> str:
         preferences: Any = [{"Type": challenge}]
-        made = self.rekognition.create_face_liveness_session(Settings={"ChallengePreferences": preferences})
+        named: Any = {"ClientRequestToken": token} if token else {}
+        made = self.rekognition.create_face_liveness_session(Settings={"ChallengePreferences": preferences}, **named)
         return made["SessionId"]
 
     def status(self, session_id: str) -> str:
@@ -185,6 +186,22 @@ async def test_an_ordered_error_comes_as_a_frame(emulated: Emulated, error: str)
     side_door(emulated.url, "errors", {"operation": "StartFaceLivenessSession", "error": error, "count": 1})
     heard = await _stream(emulated, *emulated.address(emulated.session(), emulated.credentials()), ())
     assert [frame.headers.get(":exception-type") for frame in heard] == [error]
+
+
+async def test_an_order_for_a_token_is_for_the_sessions_that_were_created_with_it_alone(emulated: Emulated) -> None:
+    order = {"person": "bob", "confidence": 97.0, "token": "bob-", "error": "ThrottlingException"}
+    side_door(emulated.url, "stage", order)
+    given = emulated.credentials()
+    others, bobs = emulated.session(token="alice-1"), emulated.session(token="bob-1")
+    assert len(await _stream(emulated, *emulated.address(others, given), WHOLE)) == 2
+    heard = await _stream(emulated, *emulated.address(bobs, given), ())
+    assert [frame.headers.get(":exception-type") for frame in heard] == ["ThrottlingException"]
+    create = {"operation": "CreateFaceLivenessSession", "error": "ThrottlingException", "count": 1, "token": "bob-"}
+    side_door(emulated.url, "errors", create)
+    assert emulated.session(token="alice-2")
+    with pytest.raises(emulated.rekognition.exceptions.ThrottlingException):
+        emulated.session(token="bob-2")
+    assert emulated.session(token="bob-2")
 
 
 @pytest.mark.parametrize("case", ["another secret", "an old address", "another action", "no such key"])
