@@ -42,13 +42,15 @@ class Running:
             return thread.submit(asyncio.run, run()).result()
 
 
-def start_system(directory: Path, open_parts: ExitStack, *, kafka: str | None, settings: dict[str, str]) -> Running:
-    """Start a workbench and its peers; both end with ``open_parts``.
+def start_system(
+    directory: Path, open_parts: ExitStack, *, kafka: str | None, settings: dict[str, str], aws: str | None = None
+) -> Running:
+    """Start a workbench and its peers; both end with ``open_parts``. ``aws``: an emulated AWS that runs already.
 
     Here nobody measures how quickly a record is seen, and a system that waits for its next test should cost little.
     """
     calm = {"FACESCAN_KAFKA_FETCH_MAX_WAIT_MILLISECONDS": "25"} if kafka is None else {}
-    workbench = open_parts.enter_context(Workbench(directory, kafka=kafka, settings=calm | settings))
+    workbench = open_parts.enter_context(Workbench(directory, kafka=kafka, aws=aws, settings=calm | settings))
     return Running(workbench, with_peers(workbench.system, StoreSettings(), open_parts))
 
 
@@ -72,8 +74,8 @@ def one_system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="session")
-def page_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One system for all tests of the scan page: embedded, with time for slow machines and short attempts."""
-    settings = {"FACESCAN_VERIFICATION_SECONDS": "90", "FACESCAN_ATTEMPT_SECONDS": "23"}
+def page_system(real_kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One system for all tests of the scan page: on a real Kafka, with time for slow machines and short attempts."""
+    settings = {"FACESCAN_VERIFICATION_SECONDS": "240", "FACESCAN_ATTEMPT_SECONDS": "28"}
     with ExitStack() as open_parts:
-        yield start_system(tmp_path_factory.mktemp("page"), open_parts, kafka=None, settings=settings)
+        yield start_system(tmp_path_factory.mktemp("page"), open_parts, kafka=real_kafka, settings=settings)

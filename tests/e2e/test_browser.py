@@ -1,4 +1,4 @@
-"""The scan page as plain HTML in a real browser that runs no scripts: Chromium presses the buttons."""
+"""The scan page as plain HTML in a real browser that runs no scripts: Chromium presses the buttons, on a real Kafka."""
 
 import json
 import os
@@ -24,7 +24,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 
 @pytest.fixture
-def browser(running: Running) -> Iterator[Browser]:
+def browser(page_system: Running) -> Iterator[Browser]:
     """Debian's Chromium, or the one that CHROMIUM names."""
     executable = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if executable is None:
@@ -49,10 +49,10 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def test_a_person_opens_the_page_presses_start_and_done_and_the_domain_gets_its_answer(
-    running: Running, page: Page, tmp_path: Path
+    page_system: Running, page: Page, tmp_path: Path
 ) -> None:
     """Who asks is named, no result is shown, and the signed answer is at the Domain."""
-    correlation, url = _asked(running)
+    correlation, url = _asked(page_system)
     page.goto(url)
     assert SHOP in page.inner_text("main")
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
@@ -61,7 +61,7 @@ def test_a_person_opens_the_page_presses_start_and_done_and_the_domain_gets_its_
     page.screenshot(path=str(tmp_path / "start.png"))
     page.click("#start button")
     session_id = page.get_attribute("[data-session-id]", "data-session-id")
-    _stand_before_camera(running, session_id or "", _person(running))
+    _stand_before_camera(page_system, session_id or "", _person(page_system))
     page.screenshot(path=str(tmp_path / "check.png"))
     page.click("#done button")
     page.wait_for_selector("h1:has-text('Done')", timeout=15_000)
@@ -73,13 +73,13 @@ def test_a_person_opens_the_page_presses_start_and_done_and_the_domain_gets_its_
     async def answered(_load: Load, peers: Peers) -> Any:
         return await peers.answer(SHOP, correlation, 20)
 
-    answer = running.drive(answered)
+    answer = page_system.drive(answered)
     assert answer["body"]["Result"] == "SUCCESS"
 
 
-def test_reload_second_tab_and_back_button_keep_one_session(running: Running, browser: Browser, page: Page) -> None:
+def test_reload_second_tab_and_back_button_keep_one_session(page_system: Running, browser: Browser, page: Page) -> None:
     """However the page is reached again, the running attempt stays the same one."""
-    _, url = _asked(running)
+    _, url = _asked(page_system)
     page.goto(url)
     page.click("#start button")
     session_id = page.get_attribute("[data-session-id]", "data-session-id")
@@ -100,9 +100,9 @@ def test_reload_second_tab_and_back_button_keep_one_session(running: Running, br
     assert page.get_attribute("[data-session-id]", "data-session-id") == session_id
 
 
-def test_an_address_that_was_not_made_here_shows_a_page_that_says_so(running: Running, browser: Browser) -> None:
+def test_an_address_that_was_not_made_here_shows_a_page_that_says_so(page_system: Running, browser: Browser) -> None:
     opened = browser.new_page()
-    response = opened.goto(f"{running.workbench.system.session}/scan/{uuid4().hex}")
+    response = opened.goto(f"{page_system.workbench.system.session}/scan/{uuid4().hex}")
     assert response is not None
     assert response.status == 404
     assert "not valid" in opened.inner_text("main")
@@ -112,28 +112,28 @@ def test_an_address_that_was_not_made_here_shows_a_page_that_says_so(running: Ru
 _persons: dict[int, str] = {}
 
 
-def _person(running: Running) -> str:
-    return _persons[id(running)]
+def _person(page_system: Running) -> str:
+    return _persons[id(page_system)]
 
 
-def _asked(running: Running) -> tuple[str, str]:
+def _asked(page_system: Running) -> tuple[str, str]:
     """Ask for a verification of somebody who waits; return the request's Correlation and the page's address."""
     correlation = str(uuid4())
 
     async def ask(load: Load, peers: Peers) -> str:
         await load.enrol((BY_HAND, SUCCESS), persons_each=1)
-        order = {"inbox": running.demo.inbox, "to": running.demo.domain, "correlation": correlation}
+        order = {"inbox": page_system.demo.inbox, "to": page_system.demo.domain, "correlation": correlation}
         before = {popup["popup"] for popup in await peers.popups(WALLET)}
         await peers.ask(SHOP, order | {"locator": load.locator(BY_HAND)})
         popup = await load.new_popup(before)
-        _persons[id(running)] = popup["wallet"]
+        _persons[id(page_system)] = popup["wallet"]
         return str(popup["url"])
 
-    return correlation, running.drive(ask)
+    return correlation, page_system.drive(ask)
 
 
-def _stand_before_camera(running: Running, session_id: str, person: str) -> None:
+def _stand_before_camera(page_system: Running, session_id: str, person: str) -> None:
     order = {"session_id": session_id, "person": person, "confidence": 97.0}
-    request = Request(f"{running.workbench.system.aws}/_emulator/camera", json.dumps(order).encode())
+    request = Request(f"{page_system.workbench.system.aws}/_emulator/camera", json.dumps(order).encode())
     with urlopen(request, timeout=10) as response:
         assert response.status == 200

@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from cli.demo_cases import CASES
+from tests.e2e.scanning import chromium
 
 # A machine with nothing else to do needs 20 s (README); this one may be running other things.
 MOST_SECONDS = 60
@@ -33,6 +34,16 @@ def test_the_demo_shows_six_right_verifications_and_leaves_no_process_behind() -
     assert len(result["cases"]) == 6
     assert _marked(mark) == []
     assert took < MOST_SECONDS, took
+
+
+def test_the_demo_in_a_real_browser_ends_in_a_signed_success() -> None:
+    """The real page and component on the embedded broker; all other ways of the page are walked on a real Kafka."""
+    chromium()
+    command = [sys.executable, "-m", "cli.main", "demo", "--browser"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "screen: check, the video streams" in ended.stdout
+    assert "shop.example got the signed answer SUCCESS" in ended.stdout
 
 
 def _marked(mark: str) -> list[str]:

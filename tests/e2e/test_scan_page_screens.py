@@ -6,18 +6,20 @@ PAGE_SCREENSHOTS=1 writes docs/screens.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route
+from playwright.async_api import Page, Route
 
-from tests.e2e.scan_page_fixtures import browser, person, playwright
 from tests.e2e.scanning import Person, filming, screen, start
+from tests.e2e.side_by_side import scenes, side_by_side
 from tests.support.service_process import ROOT
 
-__all__ = ["browser", "person", "playwright"]
+__all__ = ["scenes"]
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(420)]  # one test waits for all: see side_by_side
 
 AXE = ROOT / "services/session/frontend/node_modules/axe-core/axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -33,53 +35,53 @@ FACTS = {
 }  # fmt: skip
 
 # What the service would say, and what the person does, for each screen.
-Steps = Callable[[Page], Any]
+Steps = Callable[[Page], Awaitable[None]]
 
 
-def _ready(page: Page) -> None:
-    screen(page, "welcome")
-    page.click("button.primary")
+async def _ready(page: Page) -> None:
+    await screen(page, "welcome")
+    await page.click("button.primary")
 
 
-def _begin(page: Page) -> None:
-    _ready(page)
-    screen(page, "ready")
-    page.click("button.primary")
+async def _begin(page: Page) -> None:
+    await _ready(page)
+    await screen(page, "ready")
+    await page.click("button.primary")
 
 
 def _camera(error: str) -> Steps:
-    def steps(page: Page) -> None:
-        page.evaluate(f"() => {{ {CAMERA}Promise.reject(new DOMException('', '{error}')) }}")
-        _begin(page)
+    async def steps(page: Page) -> None:
+        await page.evaluate(f"() => {{ {CAMERA}Promise.reject(new DOMException('', '{error}')) }}")
+        await _begin(page)
 
     return steps
 
 
-def _never(page: Page) -> None:
-    page.evaluate(f"() => {{ {CAMERA}new Promise(() => undefined) }}")
-    _begin(page)
+async def _never(page: Page) -> None:
+    await page.evaluate(f"() => {{ {CAMERA}new Promise(() => undefined) }}")
+    await _begin(page)
 
 
-def _in_line(page: Page) -> None:
+async def _in_line(page: Page) -> None:
     early = '{"wait_seconds": 38, "ask_again_seconds": 38}'
-    page.route("**/attempt", lambda route: route.fulfill(status=202, content_type="application/json", body=early))
-    _begin(page)
+    await page.route("**/attempt", lambda route: route.fulfill(status=202, content_type="application/json", body=early))
+    await _begin(page)
 
 
-def _leaving(page: Page) -> None:
+async def _leaving(page: Page) -> None:
     # An attempt of its own: this tab would take the next screen's for one that it has begun.
     away = json.dumps({"attempt": 9, "seconds": 160, "redirect": "/elsewhere"})
-    page.route("**/attempt", lambda route: route.fulfill(content_type="application/json", body=away))
-    page.route("**/elsewhere", lambda route: route.fulfill(status=204))  # the browser stays where it is
-    _begin(page)
+    await page.route("**/attempt", lambda route: route.fulfill(content_type="application/json", body=away))
+    await page.route("**/elsewhere", lambda route: route.fulfill(status=204))  # the browser stays where it is
+    await _begin(page)
 
 
-def _decline(page: Page) -> None:
-    screen(page, "welcome")
-    page.click("button.secondary")
+async def _decline(page: Page) -> None:
+    await screen(page, "welcome")
+    await page.click("button.secondary")
 
 
-def _nothing(_page: Page) -> None:
+async def _nothing(_page: Page) -> None:
     return
 
 
@@ -107,71 +109,74 @@ SCREENS: dict[str, tuple[dict[str, Any] | int, Steps]] = {
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_no_screen_breaks_wcag_or_is_wider_than_a_phone(person: Person, browser: Browser, language: str) -> None:
+@side_by_side
+async def test_no_screen_breaks_wcag_or_is_wider_than_a_phone(person: Person, language: str) -> None:
     axe = AXE.read_text()
     both = FULL or language == "en"
     themes = ["light", "dark"] if both else [["light", "dark"][LANGUAGES.index(language) % 2]]
     found = []
-    with person.page(browser) as page:
-        page.goto(person.url)
-        screen(page, "welcome")
+    async with person.page() as page:
+        await page.goto(person.url)
+        await screen(page, "welcome")
         address = f"{page.url}?lang={language}"
         for name in SCREENS if FULL or language in ("en", "ar") else ("welcome", "ready", "camera_busy"):
             says, steps = SCREENS[name]
-            page.unroute_all()
-            page.route("**/state", _saying(says))
-            page.route("**/declined", _saying({}))
-            page.goto(address)
-            steps(page)
-            screen(page, name)
-            page.evaluate(axe)
+            await page.unroute_all()
+            await page.route("**/state", _saying(says))
+            await page.route("**/declined", _saying({}))
+            await page.goto(address)
+            await steps(page)
+            await screen(page, name)
+            await page.evaluate(axe)
             for theme in themes:
-                page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-                found += [f"{language} {theme} {name}: {line}" for line in _violations(page)]
+                await page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+                found += [f"{language} {theme} {name}: {line}" for line in await _violations(page)]
                 if PICTURES and (language in ("en", "ar") and (theme == "light" or name == "ready")):
-                    _picture(page, PICTURES / f"{name}-{language}-{theme}.png")
-            assert page.evaluate("document.documentElement.scrollWidth") <= 320, (language, name)
-            assert page.evaluate("[document.documentElement.lang, document.title.length > 0]") == [language, True]
+                    await _picture(page, PICTURES / f"{name}-{language}-{theme}.png")
+            assert await page.evaluate("document.documentElement.scrollWidth") <= 320, (language, name)
+            assert await page.evaluate("[document.documentElement.lang, document.title.length > 0]") == [language, True]
     person.problems = [line for line in person.problems if "Failed to load resource" not in line]  # 503 and 403 above
     assert not found, found
 
 
-def test_the_check_itself_breaks_no_rule_either(person: Person, browser: Browser) -> None:
+@side_by_side
+async def test_the_check_itself_breaks_no_rule_either(person: Person) -> None:
     """The component is not ours; what it shows on our page is. Its hint is not under its button at 320 px either."""
-    person.before_camera(fits=False)
-    with person.page(browser) as page:
-        start(page, person.url)
-        filming(page)
-        page.evaluate(AXE.read_text())
-        violations = _violations(page)
-        button = page.locator(STOP).bounding_box()
+    await person.before_camera(fits=False)
+    async with person.page() as page:
+        await start(page, person.url)
+        await filming(page)
+        await page.evaluate(AXE.read_text())
+        violations = await _violations(page)
+        button = await page.locator(STOP).bounding_box()
         assert button is not None
         for name in HINT_AND_BAR:
-            box = page.locator(name).first.bounding_box()
+            box = await page.locator(name).first.bounding_box()
             assert box is not None, name
             assert box["y"] >= button["y"] + button["height"] or box["x"] + box["width"] <= button["x"], (name, box)
         if PICTURES:
-            _picture(page, PICTURES / "check-en-light.png")
-        page.click("button[aria-label='Stop the check']")
-        screen(page, "not_done")
+            await _picture(page, PICTURES / "check-en-light.png")
+        await page.click("button[aria-label='Stop the check']")
+        await screen(page, "not_done")
     assert not violations, violations
 
 
-def _say(route: Route, says: dict[str, Any] | int) -> None:
+async def _say(route: Route, says: dict[str, Any] | int) -> None:
     if says == 0:
-        route.abort()
+        await route.abort()
     elif isinstance(says, int):
-        route.fulfill(status=says, content_type="application/json", body='{"error": "busy", "after_seconds": 3}')
+        busy = '{"error": "busy", "after_seconds": 3}'
+        await route.fulfill(status=says, content_type="application/json", body=busy)
     else:
-        route.fulfill(content_type="application/json", body=json.dumps(FACTS | says))
+        await route.fulfill(content_type="application/json", body=json.dumps(FACTS | says))
 
 
-def _saying(says: dict[str, Any] | int) -> Callable[[Route], None]:
+def _saying(says: dict[str, Any] | int) -> Callable[[Route], Awaitable[None]]:
     return lambda route: _say(route, says)
 
 
-def _violations(page: Page) -> list[str]:
-    result = page.evaluate(
+async def _violations(page: Page) -> list[str]:
+    result = await page.evaluate(
         "async (tags) => { const found = await axe.run(document, {runOnly: tags}); return [found.passes.length,"
         " found.violations.map((one) => one.id + ' ' + one.nodes.map((node) => node.target.join(' ')).join(', '))]; }",
         RULES,
@@ -180,6 +185,6 @@ def _violations(page: Page) -> list[str]:
     return list(result[1])
 
 
-def _picture(page: Page, path: Path) -> None:
+async def _picture(page: Page, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
-    page.screenshot(path=str(path), animations="disabled")
+    await page.screenshot(path=str(path), animations="disabled")
