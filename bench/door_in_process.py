@@ -31,6 +31,8 @@ DOMAIN = "id.example"
 UNLIMITED = {"address_rate": 1e6, "address_burst": 1e7, "sender_rate": 1e6, "sender_burst": 1e7,
              "unverified_rate": 1e6, "unverified_burst": 1e7}  # fmt: skip
 _MOST_STEPS = 200
+# A request that is never answered is a finding; a machine that is busy, or a process that was stopped, is none.
+_LONGEST_SECONDS = 300
 
 
 class Swallowing(Publisher):
@@ -83,6 +85,7 @@ def a_door(resolver: OneKey, publisher: Publisher, **changed: Any) -> DoorServer
         keys=KeyCache(resolver, budget=LookUpBudget(burst=1e12, overall_per_second=1e12)),
         registered=None,
         clock=now_utc,
+        json_bounds=settings.json_bounds,
     )
     intake = Intake(endpoints, publisher, manifest=_no_reply, synchronous=_no_reply)
     server = front_door(settings, opener, intake, manifest=b"{}", port=0)
@@ -149,7 +152,7 @@ async def exchange(server: DoorServer, parts: Iterable[bytes], address: str = "1
             if not connection.busy:
                 return bytes(wire.written)
             await asyncio.sleep(0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(_LONGEST_SECONDS):
             while connection.busy:  # noqa: ASYNC110 - a look-up or a bug
                 await asyncio.sleep(0.001)
         return bytes(wire.written)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Final
 
 import orjson
@@ -72,9 +73,9 @@ class EnvelopeError(ValueError):
         self.where = where
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Envelope:
-    """A parsed message. ``canonical`` are the bytes that ``hash`` and ``signature`` are over."""
+    """A parsed message; ``signed`` is the part of it that ``hash`` and ``signature`` are over."""
 
     generation: Generation
     sender: str
@@ -86,7 +87,15 @@ class Envelope:
     body: Mapping[str, Any]
     hash: str | None
     signature: bytes | None
-    canonical: bytes
+    signed: Mapping[str, Any]
+
+    @cached_property
+    def canonical(self) -> bytes:
+        """The canonical form of ``signed`` (RFC 8785). Raises NotCanonicalError, not for what ``parse`` has read.
+
+        Made when it is asked for: who only routes a message, or refuses it by its header, needs none.
+        """
+        return canonical_bytes(self.signed)
 
     @property
     def sender_is_domain(self) -> bool:
@@ -137,10 +146,6 @@ def parse(data: bytes | str, bounds: JsonBounds = DEFAULT_BOUNDS) -> Envelope:
     signature_text, digest = message.get("Signature"), message.get("Hash")
     if digest is not None and not (isinstance(digest, str) and _HASH.match(digest)):
         raise EnvelopeError(EnvelopeProblem.SCHEMA, "Hash", "not 64 lower-case hexadecimal digits")
-    try:
-        canonical = canonical_bytes({"Body": body, "Header": header})
-    except NotCanonicalError as error:
-        raise EnvelopeError(EnvelopeProblem.SCHEMA, "", str(error)) from error
     return Envelope(
         generation=generation,
         sender=sender,
@@ -152,7 +157,7 @@ def parse(data: bytes | str, bounds: JsonBounds = DEFAULT_BOUNDS) -> Envelope:
         body=body,
         hash=digest,
         signature=_signature(signature_text),
-        canonical=canonical,
+        signed={"Body": body, "Header": header},
     )
 
 

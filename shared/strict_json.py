@@ -34,13 +34,16 @@ class JsonError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class JsonBounds:
-    """How complex a document may be: nested objects and arrays, and values of every kind in all of it.
+    """How complex a document may be: levels of objects and arrays, and in all of it values, names, objects and arrays.
 
-    Bounded because a small text makes a large tree: 64 KiB of empty arrays are 1.3 ms of parsing and 1.5 MB.
+    Bounded because a small text makes a large tree: 64 KiB of empty arrays are 1.3 ms of parsing and 1.5 MB. Strings
+    need no bound of their own: each is a value or a name.
     """
 
     most_depth: int = 32
     most_values: int = 2000
+    most_names: int = 2000
+    most_containers: int = 2000
 
     def __post_init__(self) -> None:
         if not 1 <= self.most_depth <= _DEEPEST:
@@ -57,27 +60,41 @@ def parse_json(data: bytes | str, bounds: JsonBounds = DEFAULT_BOUNDS) -> Any:
             data = data.encode()
         except UnicodeEncodeError as error:
             raise JsonError(JsonProblem.MALFORMED, "no JSON: a surrogate without its pair") from error
-    _check_bounds(data, bounds)
+    colons = data.count(b":")
+    _check_bounds(data, colons, bounds)
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise JsonError(JsonProblem.MALFORMED, f"no JSON: {error.msg} at character {error.pos}") from error
-    if _colons(data) != orjson.dumps(value).count(b":"):
+    if b"\\u003" in data:
+        colons += _escaped_colons(data)
+    # A faithful reader finds those colons that stand there, and those that are escaped.
+    if colons != orjson.dumps(value).count(b":"):
         raise JsonError(JsonProblem.DUPLICATE_NAME, "a name stands twice in one object")
     return value
 
 
-def _check_bounds(data: bytes, bounds: JsonBounds) -> None:
+def _check_bounds(data: bytes, colons: int, bounds: JsonBounds) -> None:
     opened = data.count(b"{") + data.count(b"[")
-    # What stands in strings counts here too, so that most documents pass on three counts; the others are looked at.
-    if opened <= bounds.most_depth and opened + data.count(b",") < bounds.most_values:
+    # What stands in strings counts here too, so that most documents pass on four counts; the others are looked at.
+    if (
+        opened <= bounds.most_depth
+        and opened <= bounds.most_containers
+        and colons <= bounds.most_names
+        and opened + data.count(b",") < bounds.most_values
+    ):
         return
     marks = _outside_strings(data)
     opened = marks.count(b"{") + marks.count(b"[")
     # Every value but the first stands after a comma or is the first in its container.
     if opened + marks.count(b",") >= bounds.most_values:
         raise JsonError(JsonProblem.TOO_COMPLEX, f"more than {bounds.most_values} values")
-    if opened <= bounds.most_depth:
+    if marks.count(b":") > bounds.most_names:
+        raise JsonError(JsonProblem.TOO_COMPLEX, f"more than {bounds.most_names} names")
+    if opened > bounds.most_containers:
+        raise JsonError(JsonProblem.TOO_COMPLEX, f"more than {bounds.most_containers} objects and arrays")
+    # With more brackets closed than opened it is no JSON, which the parser says at once.
+    if opened <= bounds.most_depth or marks.count(b"}") + marks.count(b"]") > opened:
         return
     # Brackets alone, of one kind; each round takes away the innermost of every nest.
     nests = marks.translate(_ONE_KIND, _NOT_BRACKETS)
@@ -98,10 +115,6 @@ def _outside_strings(data: bytes) -> bytes:
     return b"".join(data.split(b'"')[::2])
 
 
-def _colons(data: bytes) -> int:
-    """Return how many colons a faithful reader finds in valid JSON: those that stand there, and escaped ones."""
-    colons = data.count(b":")
-    if b"\\" in data and b"\\u003" in data:
-        escapes = data.replace(b"\\\\", b"")
-        colons += escapes.count(b"\\u003a") + escapes.count(b"\\u003A")
-    return colons
+def _escaped_colons(data: bytes) -> int:
+    escapes = data.replace(b"\\\\", b"")
+    return escapes.count(b"\\u003a") + escapes.count(b"\\u003A")

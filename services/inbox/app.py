@@ -67,6 +67,7 @@ def _listen(service: Service, settings: InboxSettings, endpoints: CurrentMap) ->
             budget=settings.look_up_budget(),
         ),
         clock=now_utc,
+        json_bounds=settings.json_bounds,
     )
     synchronous = Synchronous(
         service.tables,

@@ -16,7 +16,6 @@ from services.inbox.domain import Reason, RefusedError
 from services.inbox.guard import Guard
 from services.inbox.http_application import Head
 from services.inbox.intake import TAKEN, Intake
-from services.inbox.json_bounds import JsonBounds, beyond
 from services.inbox.opener import Doubt, Opener
 from services.inbox.quiet_log import QuietLog
 from services.inbox.shedding import Load
@@ -59,7 +58,6 @@ class Door:
         guard: Guard,
         load: Load,
         addresses: Addresses,
-        json_bounds: JsonBounds,
         manifest: bytes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -69,7 +67,6 @@ class Door:
         self._guard = guard
         self._load = load
         self._addresses = addresses
-        self._json_bounds = json_bounds
         self._clock = clock
         self._refusals = QuietLog(log, clock)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -119,8 +116,6 @@ class Door:
 
     def _begin(self, work: "_Work") -> Answer | None:
         """Do all that waits for nobody; what is to be waited for goes on by itself."""
-        if (broken := beyond(work.body, self._json_bounds)) is not None:
-            raise RefusedError(Reason.COMPLEX, broken)
         envelope = work.envelope = self._opener.read(work.body)
         # Nobody is proven as Anonymous: each address has a bucket of its own for it.
         work.sender = f"{ANONYMOUS} {work.client}" if envelope.sender == ANONYMOUS else envelope.sender

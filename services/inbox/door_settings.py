@@ -1,14 +1,19 @@
 """Settings of the front door: each bound names the failure that it prevents."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings
 
 from shared.addresses import networks
+from shared.strict_json import JsonBounds
 
 _Rate = Annotated[float, Field(ge=0.1, le=1_000_000)]
+# The deepest and the fullest JSON that a setting may let in.
+_MOST_DEPTH: Final = 200
+_MOST_NAMES: Final = 20_000
+_MOST_NAMES_BY_DEFAULT: Final = 1000
 _Burst = Annotated[float, Field(ge=1, le=10_000_000)]
 
 
@@ -37,10 +42,13 @@ class DoorSettings(BaseSettings):
     )
     most_headers: int = Field(default=64, ge=8, le=1000, description="More headers are answered 431.")
     deepest_json: int = Field(
-        default=32, ge=4, le=200, description="Deeper messages are answered 422: parsers and readers recurse."
+        default=32, ge=4, le=_MOST_DEPTH, description="Deeper messages are answered 422: parsers and readers recurse."
     )
     most_json_names: int = Field(
-        default=1000, ge=50, le=20_000, description="Messages with more members are answered 422: each costs memory."
+        default=_MOST_NAMES_BY_DEFAULT,
+        ge=50,
+        le=_MOST_NAMES,
+        description="Messages with more members are answered 422: each costs memory.",
     )
     most_connections: int = Field(
         default=2000, ge=1, le=100_000, description="More are answered 503: each costs a descriptor and memory."
@@ -81,8 +89,23 @@ class DoorSettings(BaseSettings):
         default=1.0, gt=0, le=60, description="When the event loop is later than this, new messages are answered 503."
     )
 
+    @property
+    def json_bounds(self) -> JsonBounds:
+        """How complex a message may be."""
+        return _bounds(self.deepest_json, self.most_json_names)
+
     @model_validator(mode="after")
     def _whole_certificate(self) -> "DoorSettings":
         if (self.inbox_tls_certificate is None) != (self.inbox_tls_key is None):
             raise ValueError("FACESCAN_INBOX_TLS_CERTIFICATE and FACESCAN_INBOX_TLS_KEY: give both or neither")
         return self
+
+
+def _bounds(depth: int, names: int) -> JsonBounds:
+    # A value for each name and as many again in lists, and never fewer than the names that are allowed by default.
+    many = max(names, _MOST_NAMES_BY_DEFAULT)
+    return JsonBounds(most_depth=depth, most_values=2 * many, most_names=names, most_containers=many)
+
+
+# For what a door has taken, perhaps by other settings than those of the process that reads it.
+LOOSEST_JSON_BOUNDS: Final = _bounds(_MOST_DEPTH, _MOST_NAMES)

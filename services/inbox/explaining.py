@@ -7,12 +7,12 @@ from typing import Any, Final
 from services.inbox.domain import STATUS, Reason, RefusedError, sender_kind
 from services.inbox.endpoint_map import MANIFEST_SUBJECT, HttpEndpoint, Route, TopicEndpoint
 from services.inbox.endpoint_reload import DEFAULT_FILE, CurrentMap
-from services.inbox.json_bounds import JsonBounds, beyond
 from services.inbox.key_cache import KeyCache
 from services.inbox.opener import Opener
 from services.inbox.settings import InboxSettings
 from shared.clock import now_utc
 from shared.envelope import Envelope, parse
+from shared.strict_json import JsonBounds
 
 # The steps of reading, in the order of the checks, by the reasons that end them.
 _READING: Final[Sequence[tuple[str, frozenset[Reason]]]] = (
@@ -60,6 +60,7 @@ async def explain_message(data: bytes, settings: InboxSettings, *, offline: bool
         keys=KeyCache(resolver),
         registered=None,
         clock=now_utc,
+        json_bounds=settings.json_bounds,
     )
     steps = [_bounds(data, settings)]
     if not steps[0].ok:
@@ -67,7 +68,9 @@ async def explain_message(data: bytes, settings: InboxSettings, *, offline: bool
     try:
         envelope = opener.read(data)
     except RefusedError as error:
-        return steps + _read_until(data, error)
+        if error.reason is Reason.COMPLEX:
+            return [Step("bounds", ok=False, detail=error.detail, reason=error.reason)]
+        return steps + _read_until(data, error, settings.json_bounds)
     route = endpoints.find(envelope.subject)
     steps += _read_whole(envelope, route)
     if offline:
@@ -88,18 +91,15 @@ def _bounds(data: bytes, settings: InboxSettings) -> Step:
     if len(data) > settings.largest_body_bytes:
         detail = f"{len(data)} bytes, and {settings.largest_body_bytes} are allowed"
         return Step("bounds", ok=False, detail=detail, reason=Reason.TOO_LARGE)
-    broken = beyond(data, JsonBounds(depth=settings.deepest_json, names=settings.most_json_names))
-    if broken is not None:
-        return Step("bounds", ok=False, detail=broken, reason=Reason.COMPLEX)
     return Step("bounds", ok=True, detail=f"{len(data)} bytes")
 
 
-def _read_until(data: bytes, error: RefusedError) -> list[Step]:
+def _read_until(data: bytes, error: RefusedError, json_bounds: JsonBounds) -> list[Step]:
     steps: list[Step] = []
     for name, reasons in _READING:
         if error.reason in reasons:
             return [*steps, Step(name, ok=False, detail=error.detail, reason=error.reason)]
-        steps.append(Step(name, ok=True, detail=_found(name, parse(data))))
+        steps.append(Step(name, ok=True, detail=_found(name, parse(data, json_bounds))))
     return [*steps, Step("other", ok=False, detail=error.detail, reason=error.reason)]
 
 

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from prometheus_client import Counter
 
 from services.inbox.domain import SenderKind, sender_kind
+from services.inbox.door_settings import LOOSEST_JSON_BOUNDS
 from shared.broker import Publisher
 from shared.envelope import Envelope, EnvelopeError, parse
 from shared.errors import UnavailableError
@@ -83,7 +84,7 @@ class Feedback:
     async def discarded(self, data: EndpointRequested, why: str) -> None:
         """Note that an endpoint did not take a message that the door had verified."""
         try:
-            envelope = parse(data.message)
+            envelope = parse(data.message, LOOSEST_JSON_BOUNDS)
         except EnvelopeError:
             return
         self.note(envelope, why.partition(":")[0].capitalize() + " by its handler.")

@@ -8,7 +8,6 @@ from services.inbox.guard import Guard, Rates
 from services.inbox.http_application import ConnectionLimits
 from services.inbox.http_server import DoorServer
 from services.inbox.intake import Intake
-from services.inbox.json_bounds import JsonBounds
 from services.inbox.opener import Opener
 from services.inbox.settings import InboxSettings
 from services.inbox.shedding import Load, LoadLimits
@@ -53,7 +52,6 @@ def front_door(
         guard=guard,
         load=load,
         addresses=addresses,
-        json_bounds=JsonBounds(depth=settings.deepest_json, names=settings.most_json_names),
         manifest=manifest,
         clock=clock,
     )

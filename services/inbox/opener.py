@@ -18,6 +18,7 @@ from services.inbox.domain import (
 from services.inbox.key_cache import KeyCache, KnownKeys
 from shared.envelope import Envelope, EnvelopeError, key_name, parse
 from shared.resolver import Answer
+from shared.strict_json import DEFAULT_BOUNDS, JsonBounds
 
 _UNUSABLE: Final = {
     Answer.INSECURE: (Reason.INSECURE, "the sender's domain is not signed with DNSSEC"),
@@ -41,6 +42,7 @@ class Opener:
         keys: KeyCache,
         registered: KeyCache | None,
         clock: Callable[[], datetime],
+        json_bounds: JsonBounds = DEFAULT_BOUNDS,
     ) -> None:
         self._domain = domain
         self._window_seconds = window_seconds
@@ -48,11 +50,12 @@ class Opener:
         self._keys = keys
         self._registered = registered
         self._clock = clock
+        self._json_bounds = json_bounds
 
     def read(self, data: bytes) -> Envelope:
         """Return the message in ``data``, checked in all that needs no key. Raises RefusedError. Cheap, and no I/O."""
         try:
-            envelope = parse(data)
+            envelope = parse(data, self._json_bounds)
         except EnvelopeError as error:
             raise RefusedError(ENVELOPE_REASON[error.problem], str(error)) from error
         check_addressing(

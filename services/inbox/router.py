@@ -11,6 +11,7 @@ from prometheus_client import Counter
 from services.inbox.claims import Claim, Claims
 from services.inbox.dispatch import Record, records
 from services.inbox.domain import RefusedError
+from services.inbox.door_settings import LOOSEST_JSON_BOUNDS
 from services.inbox.endpoint_reload import CurrentMap
 from shared.broker import Publisher
 from shared.cloudevents import CloudEvent
@@ -33,7 +34,7 @@ def decode_accepted(event: CloudEvent) -> Envelope:
     if event.type != INBOX_ACCEPTED_TYPE:
         raise UnprocessableError(f"event type {event.type[:100]!r} is not {INBOX_ACCEPTED_TYPE}")
     try:
-        return parse(event.data)
+        return parse(event.data, LOOSEST_JSON_BOUNDS)
     except EnvelopeError as error:
         raise UnprocessableError(str(error)) from error
 

@@ -154,13 +154,46 @@ def test_values_are_bounded_to_the_very_one() -> None:
     assert problem('{"a":1,"b":2,"c":3,"d":4,"e":5}', bounds) is JsonProblem.TOO_COMPLEX
 
 
+@given(documents, st.integers(1, 6), st.integers(1, 6))
+def test_names_and_containers_are_bounded_just_as_a_parser_counts_them(document: Any, names: int, opened: int) -> None:
+    def every(value: Any) -> list[Any]:
+        inner = [item for _, item in value] if isinstance(value, Members) else value if isinstance(value, list) else []
+        return [value, *(found for item in inner for found in every(item))]
+
+    def text(value: Any) -> str:
+        if isinstance(value, Members):  # other names, so that none stands twice
+            return "{" + ",".join(f'"{n}":{text(item)}' for n, (_, item) in enumerate(value)) + "}"
+        return "[" + ",".join(map(text, value)) + "]" if isinstance(value, list) else orjson.dumps(value).decode()
+
+    found = every(document)
+    bounds = JsonBounds(most_names=names, most_containers=opened)
+    if sum(len(one) for one in found if isinstance(one, Members)) > names or (
+        sum(isinstance(one, list) for one in found) > opened
+    ):
+        assert problem(text(document), bounds) is JsonProblem.TOO_COMPLEX
+    else:
+        parse_json(text(document), bounds)
+
+
+def test_the_error_says_which_bound() -> None:
+    def said(text: str) -> str:
+        with pytest.raises(JsonError) as caught:
+            parse_json(text, JsonBounds(most_values=50, most_names=10, most_containers=20))
+        return str(caught.value)
+
+    assert said("[" * 40 + "]" * 40) == "more than 20 objects and arrays"
+    assert said("[" + "1," * 50 + "1]") == "more than 50 values"
+    assert said(json.dumps({str(number): 1 for number in range(11)})) == "more than 10 names"
+
+
 def test_marks_in_strings_count_for_no_bound() -> None:
     text = json.dumps({"a": ',[{"\\' * 500})
     assert parse_json(text, JsonBounds(most_depth=1, most_values=2)) == json.loads(text)
 
 
 @pytest.mark.parametrize(
-    "data", [b"[" * 60_000, b'"' + b'\\"' * 30_000, b'[""' + b',""' * 20_000 + b"]", b"\\" * 60_000]
+    "data",
+    [b"[" * 60_000, b'"' + b'\\"' * 30_000, b'[""' + b',""' * 20_000 + b"]", b"\\" * 60_000, b"[" * 33 + b"]" * 60_000],
 )
 def test_large_junk_is_refused_by_the_typed_error_alone(data: bytes) -> None:
     problem(data)

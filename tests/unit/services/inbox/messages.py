@@ -21,6 +21,7 @@ from shared.broker import Publisher
 from shared.envelope import Envelope
 from shared.events import utc_text
 from shared.resolver import Answer, KeyAnswer, Resolver
+from shared.strict_json import DEFAULT_BOUNDS, JsonBounds
 
 DOMAIN = "identity.example"
 SENDER = "shop.example"
@@ -91,6 +92,7 @@ def opener(
     window_seconds: float = 300.0,
     registered: Resolver | None = None,
     subjects: Subjects = MAP,
+    json_bounds: JsonBounds = DEFAULT_BOUNDS,
 ) -> Opener:
     return Opener(
         domain=DOMAIN,
@@ -99,6 +101,7 @@ def opener(
         keys=key_cache(resolver, again_seconds=again_seconds),
         registered=key_cache(registered or ScriptedResolver({})),
         clock=lambda: now,
+        json_bounds=json_bounds,
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -10,9 +11,14 @@ from emulators.envelopes import Generation, public_key_txt
 from emulators.world import make_key
 from services.inbox.domain import Reason, RefusedError, SenderKind
 from services.inbox.opener import Opener
+from services.inbox.router import decode_accepted
+from services.inbox.settings import InboxSettings
+from shared.cloudevents import CloudEvent
 from shared.envelope import Envelope
+from shared.events import INBOX_ACCEPTED_TYPE
 from shared.resolver import Answer, KeyAnswer
 from tests.unit.services.inbox.messages import (
+    DOMAIN,
     KEY,
     NAMES,
     OTHER_KEY,
@@ -40,6 +46,21 @@ async def test_a_signed_message_is_opened_with_the_key_at_its_generation_s_name(
     envelope = await opener(resolver).open(as_bytes(message(generation=generation)))
     assert (envelope.sender, envelope.generation.value) == (SENDER, generation.value)
     assert resolver.asked == [NAMES[generation]]
+
+
+@pytest.mark.parametrize(
+    "more", [{"Deep": json.loads("[" * 60 + "]" * 60)}, {"Full": {str(number): number for number in range(1500)}}]
+)  # fmt: skip
+async def test_a_message_may_be_as_deep_and_as_full_as_the_settings_say_at_the_door_and_at_the_router(
+    more: dict[str, object],
+) -> None:
+    data = as_bytes(message({"Locator": "loc-1", **more}))
+    needed = {"domain": DOMAIN, "kafka_bootstrap": "127.0.0.1:1"}
+    usual, wide = InboxSettings(**needed), InboxSettings(**needed, deepest_json=64, most_json_names=2000)
+    assert await reason(opener(ScriptedResolver(), json_bounds=usual.json_bounds), data) is Reason.COMPLEX
+    opened = await opener(ScriptedResolver(), json_bounds=wide.json_bounds).open(data)
+    event = CloudEvent("1", "//x", INBOX_ACCEPTED_TYPE, data)
+    assert decode_accepted(event) == opened
 
 
 async def test_an_rsa_signature_is_opened() -> None:
