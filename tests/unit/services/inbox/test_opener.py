@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -55,7 +56,7 @@ async def test_a_message_may_be_as_deep_and_as_full_as_the_settings_say_at_the_d
     more: dict[str, object],
 ) -> None:
     data = as_bytes(message({"Locator": "loc-1", **more}))
-    needed = {"domain": DOMAIN, "kafka_bootstrap": "127.0.0.1:1"}
+    needed: dict[str, Any] = {"domain": DOMAIN, "kafka_bootstrap": "127.0.0.1:1"}
     usual, wide = InboxSettings(**needed), InboxSettings(**needed, deepest_json=64, most_json_names=2000)
     assert await reason(opener(ScriptedResolver(), json_bounds=usual.json_bounds), data) is Reason.COMPLEX
     opened = await opener(ScriptedResolver(), json_bounds=wide.json_bounds).open(data)
