@@ -129,7 +129,8 @@ CAUSES: Final = (
     ),
     Alert(
         "FacescanDeadLettersTheirs",
-        f"sum by (topic) (increase({_THEIRS}[1h])) > 100",
+        f"sum by (topic) (increase({_THEIRS}[1h])) > 100 "
+        f"or sum by (topic) ({_THEIRS} unless {_THEIRS} offset 1h) > 100",
         "Many records were given up that others must mend",
         {'facescan_dead_letters_total{side="theirs",topic="facescan.post.signed"}': "0+10x200"},
         labels=({"topic": "facescan.post.signed"},),

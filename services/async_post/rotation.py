@@ -7,9 +7,9 @@ what one would do. docs/adr/0010 tells why.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client import Gauge
 
@@ -23,6 +23,8 @@ from shared.errors import FacescanError, UnavailableError
 from shared.generation import Generation
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 STEP: Final = Gauge("facescan_key_rotation_step", "1 for the rotation's next step.", ["step"])
 OVERDUE: Final = Gauge("facescan_key_rotation_overdue_seconds", "For how long the rotation has been stuck in its step.")
@@ -88,20 +90,30 @@ class Rotator:
             return Progress(what.step, selector, done=False, why=str(error))  # another did it: look at once
 
     async def run(self) -> None:
-        """Do steps for ever, as their times come; trouble is logged and tried again."""
+        """Do steps for ever, as their times come; trouble is logged and tried again.
+
+        The active key's record is looked at whatever becomes of a step: a rotation that is stuck must not hide that
+        receivers refuse everything.
+        """
         while True:
+            progress = await self._logged(self.step())
+            await self._logged(self._watch_active())
+            if progress is not None and progress.done:
+                continue
             wait = self._look_seconds
-            try:
-                progress = await self.step()
-                await self._watch_active()
-                if progress.done:
-                    continue
+            if progress is not None:
                 wait = progress.wait_seconds or wait
                 if progress.why:
                     log.info("rotation waits", extra=_told(progress))
-            except FacescanError as error:
-                log.warning("rotation does not get on", extra={"why": str(error)})
             await asyncio.sleep(min(wait, max(self._look_seconds, _LONGEST_WAIT_SECONDS)))
+
+    @staticmethod
+    async def _logged(work: Awaitable[T]) -> T | None:
+        try:
+            return await work
+        except FacescanError as error:
+            log.warning("rotation does not get on", extra={"why": str(error)})
+            return None
 
     async def _do(self, stored: StoredRing, what: Next) -> Progress:
         if what.step is Step.MAKE:

@@ -42,6 +42,8 @@ UNORDERED: Final = Counter(
     "facescan_deliveries_unordered_total", "Messages that went away unnoted, so that a later one may overtake them."
 )
 BREAKERS: Final = Counter("facescan_breakers_total", "Breakers of receivers that opened or closed.", ["to"])
+for _way in ("open", "closed"):
+    BREAKERS.labels(_way)  # what counts from nothing is there before the first
 # Longer than a delivery may take: after it, a probe that has not reported is taken for lost.
 _PROBE_PATIENCE_SECONDS: Final = 90.0
 # A rung of the ladder is left at once when the time until which a record is held lies just behind its end.

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 LOADED: Final = Gauge("facescan_endpoint_map_loaded", "1 for the digest of the endpoint map in use.", ["digest"])
 READ: Final = Counter("facescan_endpoint_map_read_total", "Readings of the endpoint map's file.", ["outcome"])
+READ.labels("refused")  # there before the first, so that an alert sees it rise
 
 DEFAULT_FILE: Final = Path(__file__).with_name("endpoints.toml")
 _LOOK_SECONDS: Final = 2.0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from emulators.world import write_domain
 from services.async_post import ring as rings
@@ -16,14 +17,16 @@ from services.async_post.dynamic_update import DynamicUpdate
 from services.async_post.records import RecordTakenError, record_names, revoked
 from services.async_post.ring import Algorithm, Ring, State
 from services.async_post.ring_store import RingStore, StoredRing
-from services.async_post.rotation import Rotator
+from services.async_post.rotation import VISIBLE, Rotator
 from services.async_post.route53 import Route53
 from services.async_post.timing import Step, Timing
 from services.async_post.world import Sight, World
 from shared.errors import ConfigurationError, FacescanError
 from shared.generation import Generation
+from shared.keys import SigningKey
 from shared.resolver import ValidatingResolver
 from tests.support.emulated_aws import Emulated
+from tests.support.readers import until
 from tests.unit.emulators.processes import running
 
 TSIG = "ZmFjZXNjYW4tZmFjZXNjYW4tZmFjZXNjYW4tMTIzNDU="
@@ -249,3 +252,37 @@ async def test_route_53_holds_what_was_written_and_changes_nothing_that_is_not_k
     assert [one["ResourceRecords"] for one in sets if one["Type"] == "TXT"] == [[{"Value": '"v=DKIM1;k=rsa;p="'}]]
     with pytest.raises(ConfigurationError, match="no public zone"):
         await writer.write("pw1._domainkey.elsewhere.example", record)
+
+
+async def test_a_rotation_that_is_stuck_does_not_hide_that_the_active_keys_record_is_gone(
+    emulated: Emulated, internet: Internet
+) -> None:
+    class NotOurs:
+        async def write(self, name: str, _text: str, *, instead_of: str | None = None) -> None:
+            raise ConfigurationError(f"{name} is in no zone of ours, instead of {instead_of}")
+
+    site = Site(emulated, internet)
+    empty = await site.store.read()
+    active = rings.bring_in(empty.ring, SigningKey.generate("pw1"), site.now)
+    await site.store.write(empty, rings.make(active, "pw2", Algorithm.ED25519, site.now))
+    for generation in Generation:
+        VISIBLE.labels(generation.value).set(1)
+    rotator = Rotator(
+        domain=site.domain,
+        store=site.store,
+        writer=NotOurs(),
+        world=site.world,
+        timing=TIMING,
+        algorithm=Algorithm.ED25519,
+        clock=lambda: site.now,
+        look_seconds=0.05,
+    )
+    rotating = asyncio.create_task(rotator.run())
+    try:
+        await until(lambda: all(_visible(generation) == 0 for generation in Generation), 20)
+    finally:
+        rotating.cancel()
+
+
+def _visible(generation: Generation) -> float | None:
+    return REGISTRY.get_sample_value("facescan_key_record_visible", {"generation": generation.value})
