@@ -39,8 +39,15 @@ ROUND_SECONDS: Final = 20.0
 BETWEEN_TROUBLES_SECONDS: Final = 15.0
 SAMPLE_SECONDS: Final = 5.0
 _BETWEEN_JUNK_SECONDS: Final = 0.2
-# Long enough that nobody's time is over while a part is away.
-SETTINGS: Final = {"FACESCAN_VERIFICATION_SECONDS": "120", "FACESCAN_KEY_SETTLE_SECONDS": "2"}
+# Long enough that nobody's time is over while a part is away; and the few persons who fail do so for the whole time.
+SETTINGS: Final = {
+    "FACESCAN_VERIFICATION_SECONDS": "120",
+    "FACESCAN_KEY_SETTLE_SECONDS": "2",
+    "FACESCAN_PERSON_FAILURES": "0",
+    "FACESCAN_DEVICE_FAILURES": "0",
+    "FACESCAN_LOCK_OUT_FAILURES": "20",
+    "FACESCAN_LOCK_OUT_WINDOW_SECONDS": "1",
+}
 
 
 @dataclass
