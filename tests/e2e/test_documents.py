@@ -1,5 +1,6 @@
 """What the documents say exists: files, headings, commands, options, settings, metrics, make targets, dependencies."""
 
+import functools
 import importlib
 import json
 import re
@@ -17,6 +18,7 @@ from cli.demo import demo
 from cli.main import main
 from cli.publish import checked_data, model_of
 from cli.run import SERVICES
+from cli.scan import scan
 from cli.settings_known import known_variables
 
 ROOT: Final = Path(__file__).parents[2]
@@ -84,7 +86,7 @@ def test_every_command_and_option_of_facescan_exists(document: Path) -> None:
 
 
 def _settings() -> frozenset[str]:
-    of_the_demo = _SETTING.findall(demo.help or "")
+    of_the_demo = _SETTING.findall((demo.help or "") + (scan.help or ""))
     return known_variables() | set(of_the_demo)
 
 
@@ -111,6 +113,18 @@ def test_every_metric_exists(document: Path) -> None:
     importlib.import_module("services.async_post.synchronous_http")  # there with its token alone
     there = set(re.findall(r"^# HELP (\S+)", prometheus_client.generate_latest().decode(), re.MULTILINE))
     assert set(_METRIC.findall(document.read_text())) - there == set()
+
+
+@each_document
+def test_every_test_that_is_named_exists(document: Path) -> None:
+    named = {span for span in _SPAN.findall(document.read_text()) if re.fullmatch(r"test_[a-z0-9_]+", span)}
+    unknown = {name for name in named if f"def {name}(" not in _all_tests()}
+    assert not unknown
+
+
+@functools.cache
+def _all_tests() -> str:
+    return "\n".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
 
 
 @each_document

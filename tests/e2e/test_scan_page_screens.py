@@ -26,6 +26,7 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 LANGUAGES = ("en", "de", "es", "fr", "pt", "ar")
 HINT_AND_BAR = (".amplify-liveness-toast", ".amplify-liveness-match-indicator__bar")
 STOP = "button[aria-label='Stop the check']"
+BOLD = "[...document.querySelectorAll('article button')].every((one) => getComputedStyle(one).fontWeight === '600')"
 FULL = os.environ.get("PAGE_FULL") == "1"
 PICTURES = ROOT / "docs/screens" if os.environ.get("PAGE_SCREENSHOTS") == "1" else None
 CAMERA = "navigator.mediaDevices.getUserMedia = () => "
@@ -134,6 +135,7 @@ async def test_no_screen_breaks_wcag_or_is_wider_than_a_phone(person: Person, la
                 if PICTURES and (language in ("en", "ar") and (theme == "light" or name == "ready")):
                     await _picture(page, PICTURES / f"{name}-{language}-{theme}.png")
             assert await page.evaluate("document.documentElement.scrollWidth") <= 320, (language, name)
+            assert await page.evaluate(BOLD), (language, name, "the component's styles have changed the page's buttons")
             assert await page.evaluate("[document.documentElement.lang, document.title.length > 0]") == [language, True]
     person.problems = [line for line in person.problems if "Failed to load resource" not in line]  # 503 and 403 above
     assert not found, found
@@ -187,4 +189,4 @@ async def _violations(page: Page) -> list[str]:
 
 async def _picture(page: Page, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
-    await page.screenshot(path=str(path), animations="disabled")
+    await page.screenshot(path=str(path), animations="disabled", full_page=True)

@@ -19,7 +19,7 @@ from shared.topics import TOPICS
 FOLDER = Path(deploy.__file__).parent
 VALUES = yaml.safe_load((FOLDER / "helm/facescan/values.yaml").read_text())
 # Of the command line's own.
-COMMANDS = {"FACESCAN_DEMO_INBOX", "FACESCAN_DEMO_PEERS"}
+COMMANDS = {"FACESCAN_DEMO_INBOX", "FACESCAN_DEMO_PEERS", "FACESCAN_DEMO_SCAN", "FACESCAN_DEMO_STREAMING"}
 
 
 def test_the_written_files_are_as_they_would_be_written() -> None:

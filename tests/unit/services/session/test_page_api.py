@@ -257,7 +257,7 @@ async def test_a_throttled_provider_is_answered_with_when_to_ask_again(program: 
     assert (await program.begin())[0] == 200
 
 
-async def test_a_stale_session_when_the_time_is_over_nothing_starts(program: Program) -> None:
+async def test_stale_session_when_the_time_is_over_nothing_starts(program: Program) -> None:
     program.ahead = timedelta(seconds=601)
     status, facts = await program.begin()
     assert (status, facts["screen"]) == (409, "expired")
