@@ -25,14 +25,16 @@ _START_SECONDS: Final = 60
 _ROUTED: Final = 'facescan_inbox_routed_total{outcome="routed"} '
 
 
-class _YesStore(asyncio.Protocol):
+class YesStore(asyncio.Protocol):
     """DynamoDB as far as claims need it: tables are there, every condition holds."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
         self._transport: Any = transport
         self._received = b""
 
     def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
         self._received += data
         while True:
             head, found, body = self._received.partition(b"\r\n\r\n")
@@ -50,7 +52,7 @@ class _YesStore(asyncio.Protocol):
 async def measure(records: list[Any]) -> dict[str, Any]:
     """Return the router's CPU a message, from the first tenth to the last, and what the whole took."""
     loop = asyncio.get_running_loop()
-    store = await loop.create_server(_YesStore, "127.0.0.1", 0)
+    store = await loop.create_server(YesStore, "127.0.0.1", 0)
     with started("emulators.kafka") as broker:
         await make_topics(broker.address)
         await _fill(broker.address, records)
