@@ -6,6 +6,7 @@ used instead. A part of the system that needs another client changes this file a
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from typing import Any, Final
@@ -46,7 +47,14 @@ _PATIENT_MILLISECONDS: Final = 100
 LARGEST_BATCH_BYTES: Final = 128 * 1024
 _FLUSH_SECONDS: Final = 5.0
 
+# Fewer records than this travel as cheaply one by one.
+_LEAST_TOGETHER: Final = 4
+# A larger record goes by itself, so that the client says whether it is too large.
+_LARGEST_TOGETHER_BYTES: Final = LARGEST_BATCH_BYTES // 4
+
 RecordHeader = tuple[str, bytes | None]
+# Topic, key, value and headers.
+Record = tuple[str, bytes | None, bytes | None, Sequence[RecordHeader]]
 # Key, value and headers, for a topic and a partition that are named once for many.
 Together = tuple[bytes, bytes, Sequence[RecordHeader]]
 
@@ -115,15 +123,20 @@ class Publisher:
         except TimeoutError:
             log.warning("stopped without the broker's answer to what was sent last")
 
-    def event(self, data: EventData, *step: str, subject: str | None = None) -> CloudEvent:
-        """Return ``data`` as an event whose id is the one that this step always has."""
+    def event(
+        self, data: EventData, *step: str, subject: str | None = None, traceparent: str | None = None
+    ) -> CloudEvent:
+        """Return ``data`` as an event whose id is the one that this step always has.
+
+        ``traceparent`` is of the trace that it belongs to; the current one when left out.
+        """
         return CloudEvent(
             id=event_id(data, *step),
             source=self.source,
             type=data.type,
             data=data.to_json(),
             subject=subject,
-            traceparent=current_traceparent(),
+            traceparent=traceparent or current_traceparent(),
         )
 
     async def publish(self, data: EventData, *step: str) -> None:
@@ -135,18 +148,22 @@ class Publisher:
         """Append one record and wait for the broker. Raises UnavailableError, or UnprocessableError for its size."""
         await self.send_all([(topic, key, value, headers)])
 
-    async def send_all(self, records: Iterable[tuple[str, bytes | None, bytes | None, Sequence[RecordHeader]]]) -> None:
-        """Append records and wait for all of them; on an error some may have been appended: repeat them all."""
-        if self._producer is None:
+    async def send_all(self, records: Iterable[Record]) -> None:
+        """Append records and wait for all of them; on an error some may have been appended: repeat them all.
+
+        Those of one topic and partition keep their order, and travel together.
+        """
+        producer = self._producer
+        if producer is None:
             raise UnavailableError("the producer is not connected")
+        given = list(records)
         waiting: list[asyncio.Future[Any]] = []
-        topics: list[str] = []
         try:
-            for topic, key, value, headers in records:
-                # The client refuses a record with neither key nor value, which other publishers may write.
-                key_bytes = b"" if key is None and value is None else key
-                waiting.append(await self._producer.send(topic, value, key=key_bytes, headers=list(headers)))
-                topics.append(topic)
+            if len(given) >= _LEAST_TOGETHER:
+                await self._together(producer, given, waiting)
+            else:
+                for record in given:
+                    waiting.append(await _send(producer, record))  # noqa: PERF401 - known when one of them fails
             for acknowledged in waiting:
                 if not acknowledged.done():
                     await acknowledged
@@ -155,8 +172,38 @@ class Publisher:
             # The others were sent too; their errors must not be reported as never retrieved.
             await asyncio.gather(*waiting, return_exceptions=True)
             raise self._failed(error) from error
-        for topic in topics:
-            _counter(topic).inc()
+        for topic, count in Counter(topic for topic, *_ in given).items():
+            _counter(topic).inc(count)
+
+    @staticmethod
+    async def _together(producer: AIOKafkaProducer, given: Sequence[Record], waiting: list[Any]) -> None:
+        """Send records with one future for many: a future and a report for each cost as much as the rest."""
+        every: dict[str, tuple[int, ...]] = {}
+        batches: dict[tuple[str, int], Any] = {}
+        for record in given:
+            topic, key, value, headers = record
+            if key is None or len(value or b"") > _LARGEST_TOGETHER_BYTES:
+                partition, batch = -1, None
+            else:
+                if topic not in every:
+                    every[topic] = tuple(sorted(await producer.partitions_for(topic)))
+                partition = _place(key, every[topic])
+                batch = batches.get((topic, partition))
+                if batch is None:
+                    batch = batches[topic, partition] = producer.create_batch()
+                if batch.append(timestamp=None, key=key, value=value, headers=headers) is not None:
+                    continue
+            # Whatever does not fit goes behind what was before it, also behind that of the other partitions.
+            for (of, place), full in batches.items():
+                waiting.append(await producer.send_batch(full, of, partition=place))
+            batches.clear()
+            if batch is None:
+                waiting.append(await _send(producer, record))
+            else:
+                batch = batches[topic, partition] = producer.create_batch()
+                batch.append(timestamp=None, key=key, value=value, headers=headers)
+        for (of, place), last in batches.items():
+            waiting.append(await producer.send_batch(last, of, partition=place))
 
     async def partitions(self, topic: str) -> Sequence[int]:
         """Return the partitions of a topic as they are known now. Raises UnavailableError."""
@@ -192,6 +239,14 @@ class Publisher:
             log.critical("the producer cannot go on", extra={"error": type(error).__name__})
             self.fatal.set()
         return UnavailableError(f"Kafka did not acknowledge: {type(error).__name__}")
+
+
+async def _send(producer: AIOKafkaProducer, record: Record) -> "asyncio.Future[Any]":
+    topic, key, value, headers = record
+    # The client refuses a record with neither key nor value, which other publishers may write.
+    key_bytes = b"" if key is None and value is None else key
+    sent: asyncio.Future[Any] = await producer.send(topic, value, key=key_bytes, headers=list(headers))
+    return sent
 
 
 def _partition_of(key: bytes | None, every: Sequence[int], available: Sequence[int]) -> int:

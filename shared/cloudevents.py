@@ -6,9 +6,10 @@ CloudEventError with a reason; it never guesses.
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -58,24 +59,30 @@ def parse_record(headers: Sequence[Header], value: bytes | None) -> CloudEvent:
     """Return the event in a record, of either mode. Raises CloudEventError."""
     if value is None:
         raise CloudEventError("the record has no value")
-    texts = dict(_texts(headers))
-    content_type = texts.get("content-type", "")
-    if content_type.lower().startswith(_STRUCTURED):
-        return _structured(value)
-    if "ce_specversion" not in texts:
-        raise CloudEventError("neither header ce_specversion nor content-type application/cloudevents")
-    return _event({name[3:]: text for name, text in texts.items() if name.startswith("ce_")}, value, content_type)
-
-
-def _texts(headers: Iterable[Header]) -> Iterable[tuple[str, str]]:
-    for name, value in headers:
-        if value is None:
+    attributes: dict[str, str] = {}
+    content_type = ""
+    for header, raw in headers:
+        if raw is None:
             continue  # a null header says nothing; other publishers' frameworks write them
+        name = _known_by(header)
         try:
-            yield name.lower(), value.decode()
+            if name.startswith("ce_"):
+                attributes[name[3:]] = raw.decode()
+            elif name == "content-type":
+                content_type = raw.decode()
         except UnicodeDecodeError:
-            if name.lower().startswith("ce_"):
-                raise CloudEventError(f"header {name} is not UTF-8") from None
+            if name.startswith("ce_"):
+                raise CloudEventError(f"header {header} is not UTF-8") from None
+    if content_type[:1] in "aA" and content_type.lower().startswith(_STRUCTURED):
+        return _structured(value)
+    if "specversion" not in attributes:
+        raise CloudEventError("neither header ce_specversion nor content-type application/cloudevents")
+    return _event(attributes, value, content_type)
+
+
+@lru_cache(maxsize=1024)
+def _known_by(header: str) -> str:
+    return header.lower()
 
 
 def _structured(value: bytes) -> CloudEvent:

@@ -61,7 +61,8 @@ class EventData(BaseModel):
 
     def to_json(self) -> bytes:
         """Return the data as compact JSON without the fields that are not set."""
-        return self.model_dump_json(exclude_none=True).encode()
+        # As model_dump_json, without making a text of the bytes and bytes of the text.
+        return type(self).__pydantic_serializer__.to_json(self, exclude_none=True)
 
 
 class _OfVerification(EventData):

@@ -42,9 +42,10 @@ STUCK_SECONDS = 120.0
 # A partition that was not fetched for so long while the broker answers: the client is wedged (aiokafka #1154).
 WEDGED_SECONDS = 90.0
 _MAX_RECORDS = 500
-# A fetch with so many says that more are on their way: they may gather for a turn before the next look.
-_BUSY_RECORDS = 5
-_TURN_SECONDS = 0.005
+# From so many records a second on they may gather for a turn before the next fetch: several come in each.
+_BUSY_RECORDS_PER_SECOND = 400
+_TURN_SECONDS = 0.01
+_LOOK_BACK_SECONDS = 0.05
 # A coordinator forgets who does not answer in time while a group gathers, and refuses the rest of that join.
 _JOINS = 3
 # The collector needs a tenth of a second: not while others wait for the service to be ready.
@@ -210,7 +211,7 @@ class Service:
             **consumer_options(self.settings, reader.group, patient=reader.patient),
         )
         subscriber(take)
-        subscriber.get_msg = _Fetching()  # see there
+        subscriber.get_msg = _Fetching(turns=not reader.patient)  # see there
         self._readers.append((reader, subscriber))
 
     def writes(self, *events: type[EventData]) -> None:
@@ -477,19 +478,37 @@ class _Fetching:
 
     The framework's own look for records ends after some milliseconds and then sleeps for as long without looking: that
     costs an idle service its CPU, and a record on its way the sleep. A busy reader looks in turns of some milliseconds
-    instead: each fetch costs as much as handling several records.
+    instead, for a fetch costs as much as handling several records: its partitions are paused for a turn, because the
+    client would fetch at once what has come so far and then nothing until that is taken. ``turns`` is for readers
+    that do not pause partitions themselves.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, turns: bool) -> None:
+        self._turns = turns
         self._next = 0.0
+        self._paused: set[Any] = set()
+        self._busy = False
+        self._since = time.monotonic()
+        self._count = 0
 
     async def __call__(self, consumer: Any) -> tuple[Any, ...]:
-        wait = self._next - time.monotonic()
-        if wait > 0:
-            await asyncio.sleep(wait)
+        if self._paused:
+            await asyncio.sleep(self._next - time.monotonic())
+            paused, self._paused = self._paused, set()
+            consumer.resume(*(paused & consumer.assignment()))
         fetched = await consumer.getmany(timeout_ms=LOOK_MILLISECONDS, max_records=_MAX_RECORDS)
         records = tuple(chain.from_iterable(fetched.values()))
-        self._next = time.monotonic() + _TURN_SECONDS if len(records) >= _BUSY_RECORDS else 0.0
+        now = time.monotonic()
+        self._count += len(records)
+        if now - self._since > _LOOK_BACK_SECONDS:
+            self._busy = self._turns and self._count > _BUSY_RECORDS_PER_SECOND * (now - self._since)
+            self._since, self._count = now, 0
+        if self._busy and all(
+            found[-1].offset + 1 >= (consumer.highwater(partition) or 0) for partition, found in fetched.items()
+        ):  # else more of them wait already: the embedded broker gives one batch of each partition at a time
+            self._next = now + _TURN_SECONDS
+            self._paused = consumer.assignment() - consumer.paused()
+            consumer.pause(*self._paused)
         return records
 
 

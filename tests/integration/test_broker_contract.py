@@ -223,6 +223,31 @@ async def test_what_was_acknowledged_is_read_after_the_reader_comes_back(broker:
     assert sorted(again.handled) == list(range(1, 101))
 
 
+async def test_records_that_are_sent_together_keep_their_order_in_each_partition_whatever_their_size(
+    broker: Broker,
+) -> None:
+    reader = broker.reader()
+    publisher = Publisher(service_settings(broker.bootstrap), "//test")
+    await publisher.start()
+    sizes = [0, 0, 60_000, 0, 30_000, 30_000, 30_000, 30_000, 30_000, 0, 200_000, 0]
+    keys = [b"one", b"two", b"one", b"one", b"two", b"one", b"one", b"one", b"two", None, b"one", b"one"]
+    made = [event(number, number) for number in range(1, len(sizes) + 1)]
+    await publisher.send_all(
+        [
+            (reader.topic, key, one.data + b" " * size, one.to_headers())
+            for key, size, one in zip(keys, sizes, made, strict=True)
+        ]
+    )
+    await publisher.stop()
+    await until(lambda: len(reader.handled) == len(sizes))
+    records = await all_records(broker.bootstrap, reader.topic)
+    for key in (b"one", b"two"):
+        mine = sorted((record for record in records if record.key == key), key=lambda record: record.offset)
+        assert len({record.partition for record in mine}) == 1
+        ids = [dict(record.headers)["ce_id"].decode() for record in mine]
+        assert ids == [one.id for one, of in zip(made, keys, strict=True) if of == key]
+
+
 async def test_a_batch_is_in_the_log_of_its_partition_as_a_whole_with_its_headers(broker: Broker) -> None:
     reader = broker.reader()
     publisher = Publisher(service_settings(broker.bootstrap), "//test")

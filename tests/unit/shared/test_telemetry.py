@@ -125,3 +125,27 @@ def test_a_traceparent_that_is_junk_starts_a_trace_of_its_own(spans: InMemorySpa
 
 def test_outside_of_any_span_there_is_no_traceparent() -> None:
     assert current_traceparent() is None
+
+
+TURNS = """
+import asyncio
+import logging
+import os
+import signal
+from shared.telemetry import set_up_logs
+set_up_logs("inbox", "INFO")
+log = logging.getLogger("shared.consuming")
+async def say():
+    log.info("first")
+    log.info("second", extra={"ids": [1]})
+    await asyncio.sleep(0)
+    log.info("third")
+    log.warning("fourth")
+    os.kill(os.getpid(), signal.SIGKILL)
+asyncio.run(say())
+"""
+
+
+def test_lines_of_one_turn_are_written_together_in_order_and_a_warning_waits_for_nothing() -> None:
+    done = subprocess.run([sys.executable, "-c", TURNS], capture_output=True, text=True, check=False)
+    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["first", "second", "third", "fourth"]
