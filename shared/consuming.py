@@ -157,6 +157,8 @@ class Consuming(Generic[D]):
         self._windows: dict[TopicPartition, OffsetWindow] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._lanes: dict[Hashable, deque[_Item[D]]] = {}
+        # What has been handled when a future is done: it may be one for many.
+        self._later: dict[asyncio.Future[None], list[_Item[D]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         # When each was taken (monotonic), and when Kafka got it (epoch milliseconds).
         self._open: dict[int, tuple[float, int]] = {}
@@ -168,8 +170,8 @@ class Consuming(Generic[D]):
         self._waiting_for_part = 0
         self.listener = _Rebalances(self)
         self.assigned = False
+        metrics.IN_FLIGHT.labels(group).set_function(lambda: len(self._open))
         # Looked up once: that costs more than to count.
-        self._gauge = metrics.IN_FLIGHT.labels(group)
         self._count_handled = metrics.CONSUMED.labels(topic, "handled")
         self._handling_seconds = metrics.HANDLING_SECONDS.labels(topic)
 
@@ -192,33 +194,18 @@ class Consuming(Generic[D]):
         """Take a fetch of records; returns when each has a place, so that a full house stops the fetching."""
         epoch = self._epoch
         good: list[_Item[D]] = []
+        topic, partition, window = "", -1, OffsetWindow()
         for record in records:
             if self._draining or epoch != self._epoch:
                 return  # revoked meanwhile: whoever has the partition now reads them again
-            window = self._windows.setdefault(TopicPartition(record.topic, record.partition), OffsetWindow())
+            if record.topic != topic or record.partition != partition:
+                topic, partition = record.topic, record.partition
+                window = self._windows.setdefault(TopicPartition(topic, partition), OffsetWindow())
             if not window.take(record.offset):
                 continue
-            if self._mine is not None and not self._mine(record):
-                window.finish(record.offset)
+            item = self._read(record, window)
+            if item is None:
                 continue
-            headers = dict(record.headers)
-            for_group = headers.get(GROUP_HEADER)
-            if for_group is not None and for_group != self.group.encode():
-                window.finish(record.offset)
-                continue
-            try:
-                event = parse_record(record.headers, record.value)
-                received = Received(
-                    self._decode(event),
-                    event,
-                    record,
-                    max(1, _count(headers, ATTEMPT_HEADER)),
-                    _count(headers, FAILURES_HEADER),
-                )
-            except Exception as error:  # noqa: BLE001 - an escape would skip all records of the fetch after this one
-                self._spawn(self._put_aside_unread(record, window, error))
-                continue
-            item = _Item(received, window, time.monotonic())
             self._open[id(item)] = (item.taken_at, record.timestamp)
             if self._handle is None:
                 good.append(item)
@@ -231,6 +218,30 @@ class Consuming(Generic[D]):
                 self._enqueue(item, self._handle)
         if good and self._handle_batch is not None:
             await self._run_batch(good, self._handle_batch)
+
+    def _read(self, record: Any, window: OffsetWindow) -> _Item[D] | None:
+        """Return a record with what it says; None when it ends here: it is not for this reader, or no such event."""
+        if self._mine is not None and not self._mine(record):
+            window.finish(record.offset)
+            return None
+        headers = dict(record.headers)
+        for_group = headers.get(GROUP_HEADER)
+        if for_group is not None and for_group != self.group.encode():
+            window.finish(record.offset)
+            return None
+        try:
+            event = parse_record(record.headers, record.value)
+            received = Received(
+                self._decode(event),
+                event,
+                record,
+                max(1, _count(headers, ATTEMPT_HEADER)),
+                _count(headers, FAILURES_HEADER),
+            )
+        except Exception as error:  # noqa: BLE001 - an escape would skip all records of the fetch after this one
+            self._spawn(self._put_aside_unread(record, window, error))
+            return None
+        return _Item(received, window, time.monotonic())
 
     @property
     def draining(self) -> bool:
@@ -276,7 +287,6 @@ class Consuming(Generic[D]):
             self._publisher.fatal.set()
 
     def _enqueue(self, item: _Item[D], handle: Handler[D]) -> None:
-        self._gauge.inc()
         try:
             key = self._lane(item.received)
         except Exception:  # noqa: BLE001 - a record without a lane has one of its own
@@ -299,54 +309,66 @@ class Consuming(Generic[D]):
                 rest = await self._run_one(item, handle)
             finally:
                 waiting.popleft()
-                if rest is None:
-                    self._leave(item)
-                else:
-                    rest.add_done_callback(partial(self._handled_later, item))
+                self._leave_after(item, rest)
         del self._lanes[key]
 
     async def _run_beside(self, item: _Item[D], handle: Handler[D]) -> None:
+        rest = None
         try:
-            await self._run_one(item, handle)
+            rest = await self._run_one(item, handle)
         finally:
+            self._leave_after(item, rest)
+
+    def _leave_after(self, item: _Item[D], rest: asyncio.Future[None] | None) -> None:
+        """Let a record's place go when ``rest`` is done, or now."""
+        if rest is None:
             self._leave(item)
+            return
+        later = self._later.get(rest)
+        if later is None:
+            later = self._later[rest] = []
+            rest.add_done_callback(self._handled_later)
+        later.append(item)
 
     def _leave(self, item: _Item[D]) -> None:
         self._slots.release()
         self._open.pop(id(item), None)
-        self._gauge.dec()
 
-    def _handled_later(self, item: _Item[D], rest: asyncio.Future[None]) -> None:
-        self._leave(item)
+    def _handled_later(self, rest: asyncio.Future[None]) -> None:
+        items = self._later.pop(rest)
+        for item in items:
+            self._leave(item)
         if rest.cancelled():
-            return  # it is read again
+            return  # they are read again
         error = rest.exception()
         if error is None:
-            self._finish(item, "handled")
+            self._finish_all(items)
         else:
             log.critical("a record's end is not known", extra={"group": self.group, "error": type(error).__name__})
             self._publisher.fatal.set()
 
     async def _run_one(self, item: _Item[D], handle: Handler[D]) -> asyncio.Future[None] | None:
-        received = item.received
-
-        async def attempt() -> Exception | asyncio.Future[None] | None:
-            try:
-                if untraced(received.event.traceparent):
-                    return await handle(received)
-                with _record_span(self.topic, self.group, received.event):
-                    return await handle(received)
-            except UnavailableError:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever it is, the record must end somewhere
-                return error
-
-        ended, end = await self._until_available(attempt)
-        if isinstance(end, asyncio.Future):
-            return end
+        ended, end = await self._until_available(partial(self._attempt, item.received, handle))
         if ended:
-            await self._settle(item, end)
+            if end is None:
+                self._finish(item, "handled")
+            elif isinstance(end, Exception):
+                await self._settle(item, end)
+            else:
+                rest: asyncio.Future[None] = end
+                return rest
         return None
+
+    async def _attempt(self, received: Received[D], handle: Handler[D]) -> Exception | asyncio.Future[None] | None:
+        try:
+            if untraced(received.event.traceparent):
+                return await handle(received)
+            with _record_span(self.topic, self.group, received.event):
+                return await handle(received)
+        except UnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the record must end somewhere
+            return error
 
     async def _run_batch(self, items: list[_Item[D]], handle_batch: BatchHandler[D]) -> None:
         async def attempt() -> Sequence[Exception | None]:
@@ -360,13 +382,13 @@ class Consuming(Generic[D]):
                 # One of them is to blame: each is tried by itself, so that it alone is sent away.
                 return [(await self._try_alone(item, handle_batch)) for item in items]
 
-        self._gauge.inc(len(items))
         try:
             ended, errors = await self._until_available(attempt)
             if ended and errors is not None:
-                await asyncio.gather(*(self._settle(item, error) for item, error in zip(items, errors, strict=True)))
+                self._finish_all([item for item, error in zip(items, errors, strict=True) if error is None])
+                failed = [(item, error) for item, error in zip(items, errors, strict=True) if error is not None]
+                await asyncio.gather(*(self._settle(item, error) for item, error in failed))
         finally:
-            self._gauge.dec(len(items))
             for item in items:
                 self._open.pop(id(item), None)
 
@@ -399,20 +421,24 @@ class Consuming(Generic[D]):
                 self._waiting_for_part -= 1
             backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
 
-    async def _settle(self, item: _Item[D], error: Exception | None) -> None:
+    async def _settle(self, item: _Item[D], error: Exception) -> None:
         received = item.received
-        if error is None:
-            outcome = "handled"
-        else:
-            outcome = "put_aside" if self._side(error, received.failures) else "delayed"
-            try:
-                ended, _ = await self._until_available(lambda: self._send_away(received, error))
-            except UnprocessableError:  # it is too large to be written again as a whole, and so cannot be delayed
-                outcome = "put_aside"
-                ended, _ = await self._until_available(lambda: self._put_aside_read(received, error, Side.OURS))
-            if not ended:
-                return
-        self._finish(item, outcome)
+        outcome = "put_aside" if self._side(error, received.failures) else "delayed"
+        try:
+            ended, _ = await self._until_available(lambda: self._send_away(received, error))
+        except UnprocessableError:  # it is too large to be written again as a whole, and so cannot be delayed
+            outcome = "put_aside"
+            ended, _ = await self._until_available(lambda: self._put_aside_read(received, error, Side.OURS))
+        if ended:
+            self._finish(item, outcome)
+
+    def _finish_all(self, items: Sequence[_Item[D]]) -> None:
+        """Note that all have been handled."""
+        now = time.monotonic()
+        for item in items:
+            item.window.finish(item.received.record.offset)
+            self._handling_seconds.observe(now - item.taken_at)
+        self._count_handled.inc(len(items))
 
     def _finish(self, item: _Item[D], outcome: str) -> None:
         item.window.finish(item.received.record.offset)

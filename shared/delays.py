@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from shared import metrics
-from shared.broker import Publisher, RecordHeader
+from shared.broker import Publisher, Record, RecordHeader
 from shared.events import EventData
 from shared.topics import DELAY_RUNGS_SECONDS, delay_topic
 
@@ -30,6 +30,24 @@ def without_delay(headers: Iterable[RecordHeader]) -> list[RecordHeader]:
     return [(name, value) for name, value in headers if name not in (TARGET_HEADER, UNTIL_HEADER)]
 
 
+def delayed(
+    *,
+    target: str,
+    until_epoch_seconds: float,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Iterable[RecordHeader],
+) -> Record:
+    """Return the record that makes another appear in topic ``target`` at a time: see ``delay_record``."""
+    waiting: list[RecordHeader] = [
+        *without_delay(headers),
+        (TARGET_HEADER, target.encode()),
+        (UNTIL_HEADER, f"{until_epoch_seconds:.3f}".encode()),
+    ]
+    metrics.DELAYED.labels(target).inc()
+    return delay_topic(rung_for(until_epoch_seconds - time.time())), key, value, waiting
+
+
 async def delay_record(
     publisher: Publisher,
     *,
@@ -40,24 +58,23 @@ async def delay_record(
     headers: Iterable[RecordHeader],
 ) -> None:
     """Make a record appear in topic ``target`` at a time: at most 50 ms before and seldom more than a second after."""
-    remaining = until_epoch_seconds - time.time()
-    waiting: list[RecordHeader] = [
-        *without_delay(headers),
-        (TARGET_HEADER, target.encode()),
-        (UNTIL_HEADER, f"{until_epoch_seconds:.3f}".encode()),
-    ]
-    await publisher.send(delay_topic(rung_for(remaining)), key, value, waiting)
-    metrics.DELAYED.labels(target).inc()
+    await publisher.send(
+        *delayed(target=target, until_epoch_seconds=until_epoch_seconds, key=key, value=value, headers=headers)
+    )
 
 
-async def publish_at(publisher: Publisher, data: EventData, moment: datetime, *step: str) -> None:
-    """Publish an event on its own topic at ``moment`` (aware). Raises UnavailableError."""
+def event_at(publisher: Publisher, data: EventData, moment: datetime, *step: str) -> Record:
+    """Return the record that makes an event appear on its own topic at ``moment`` (aware)."""
     event = publisher.event(data, *step)
-    await delay_record(
-        publisher,
+    return delayed(
         target=data.topic,
         until_epoch_seconds=moment.timestamp(),
         key=data.key().encode(),
         value=event.data,
         headers=list(event.to_headers()),
     )
+
+
+async def publish_at(publisher: Publisher, data: EventData, moment: datetime, *step: str) -> None:
+    """Publish an event on its own topic at ``moment`` (aware). Raises UnavailableError."""
+    await publisher.send(*event_at(publisher, data, moment, *step))

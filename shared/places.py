@@ -74,11 +74,13 @@ class Places:
     def hold_seconds(self, receiver: str, lane: str, now: float, *, at_once: int) -> float:
         """Return for how long to hold a message of a lane that ``at_once`` of the receiver's places serve.
 
-        What is held comes back as fast as it can be delivered, so that it is not held again and again.
+        What is held comes back as fast as it can be delivered, so that it is not held again and again. A receiver that
+        has not answered for some seconds has it back after as many more, or all would go round each second.
         """
         known = self._receivers.get(receiver)
         between = max(_LEAST_BETWEEN_SECONDS, known.seconds / at_once if known else 0.0)
-        moment = max(self._returns.pop(lane, 0.0), now + _LEAST_HOLD_SECONDS) + between
+        silent = time.monotonic() - next(iter(known.began.values())) if known and known.began else 0.0
+        moment = max(self._returns.pop(lane, 0.0), now + max(_LEAST_HOLD_SECONDS, silent)) + between
         self._returns[lane] = moment
         if len(self._returns) > _MOST_RETURNS:
             self._returns.popitem(last=False)

@@ -16,9 +16,9 @@ from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from shared.broker import Publisher, RecordHeader
+from shared.broker import Publisher, Record, RecordHeader
 from shared.dead_letters import Side, put_aside
-from shared.delays import NEAR_SECONDS, TARGET_HEADER, UNTIL_HEADER, delay_record, without_delay
+from shared.delays import NEAR_SECONDS, TARGET_HEADER, UNTIL_HEADER, delayed, without_delay
 from shared.errors import UnavailableError, UnprocessableError
 from shared.topics import DELAY_RUNGS_SECONDS, delay_topic
 from shared.topics import TOPICS as DECLARED
@@ -80,47 +80,54 @@ class Delayer(ConsumerRebalanceListener):  # type: ignore[misc] # the client has
 
     async def _advance(self, partition: TopicPartition, records: Sequence[Any]) -> None:
         rung = TOPICS[partition.topic]
-        done = None
+        due: list[Any] = []
         for record in records:
             # The record's own time: the topic's order is that of its appends, and so of these.
-            due = min(record.timestamp / 1000 + rung, _until(record) or float("inf"))
-            wait = due - time.time()
-            if wait <= 0:
-                try:
-                    await self._bring_back(record)
-                except UnavailableError as error:
-                    log.warning("delayed record waits", extra={"why": str(error)})
-                    wait = _BACKOFF_SECONDS
-                else:
-                    done = record.offset + 1
-                    continue
-            self._sleep(partition, record.offset, wait)
-            break
-        if done is not None:
-            await self._commit(partition, done)
+            wait = min(record.timestamp / 1000 + rung, _until(record) or float("inf")) - time.time()
+            if wait > 0:
+                self._sleep(partition, record.offset, wait)
+                break
+            due.append(record)
+        if not due:
+            return
+        try:
+            await self._bring_back(due)
+        except UnavailableError as error:
+            log.warning("delayed records wait", extra={"why": str(error)})
+            self._sleep(partition, due[0].offset, _BACKOFF_SECONDS)
+        else:
+            await self._commit(partition, due[-1].offset + 1)
 
-    async def _bring_back(self, record: Any) -> None:
+    async def _bring_back(self, records: Sequence[Any]) -> None:
+        """Let records appear where they are to, in their order; what is no delayed record is put aside."""
+        coming = [(record, found) for record in records if (found := self._next_of(record)) is not None]
+        if len(coming) < len(records):
+            good = {id(record) for record, _ in coming}
+            for record in records:
+                if id(record) not in good:
+                    why = "no delayed record: its headers do not say where it is to appear, and when"
+                    await put_aside(self._publisher, record, side=Side.THEIRS, group=GROUP, reason=why)
+        try:
+            await self._publisher.send_all([found for _, found in coming])
+        except UnprocessableError as error:
+            if len(coming) > 1:
+                for record, _ in coming:  # one of them is to blame
+                    await self._bring_back([record])
+            else:
+                await put_aside(self._publisher, coming[0][0], side=Side.OURS, group=GROUP, reason=type(error).__name__)
+
+    def _next_of(self, record: Any) -> Record | None:
+        """Return what a record becomes when its time in a topic is over: itself again, or one that waits on."""
         target = next((value for name, value in record.headers if name == TARGET_HEADER and value), None)
         until = _until(record)
         if target is None or target not in self._targets or until is None:
-            why = "no delayed record: its headers do not say where it is to appear, and when"
-            await put_aside(self._publisher, record, side=Side.THEIRS, group=GROUP, reason=why)
-            return
+            return None
         headers: list[RecordHeader] = list(record.headers)
-        try:
-            if until > time.time() + NEAR_SECONDS:
-                await delay_record(
-                    self._publisher,
-                    target=target.decode(),
-                    until_epoch_seconds=until,
-                    key=record.key,
-                    value=record.value,
-                    headers=headers,
-                )
-            else:
-                await self._publisher.send(target.decode(), record.key, record.value, without_delay(headers))
-        except UnprocessableError as error:
-            await put_aside(self._publisher, record, side=Side.OURS, group=GROUP, reason=type(error).__name__)
+        if until > time.time() + NEAR_SECONDS:
+            return delayed(
+                target=target.decode(), until_epoch_seconds=until, key=record.key, value=record.value, headers=headers
+            )
+        return target.decode(), record.key, record.value, without_delay(headers)
 
     def _sleep(self, partition: TopicPartition, offset: int, seconds: float) -> None:
         consumer = self._consumer()

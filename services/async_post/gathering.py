@@ -1,57 +1,69 @@
-"""Records that nobody waits for by the millisecond, sent together: one request and one wait for many."""
+"""Records that nobody waits for by the millisecond, made and sent together: one request and one wait for many."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
 
-from shared.broker import Publisher, RecordHeader
+from shared.broker import Publisher, Record
 from shared.errors import UnavailableError
 from shared.tasks import end_tasks
 
 log = logging.getLogger(__name__)
 
-Record = tuple[str, bytes | None, bytes | None, Sequence[RecordHeader]]
+T = TypeVar("T")
 
 WAIT_SECONDS: Final = 0.01
 _FIRST_BACKOFF_SECONDS: Final = 0.1
 _LONGEST_BACKOFF_SECONDS: Final = 5.0
 
 
-class Gathering:
-    """Sends what was added within ``wait_seconds``; while the broker is away it is tried again, in order."""
+class Gathering(Generic[T]):
+    """Sends what was added within ``wait_seconds``; while the broker is away it is tried again, in order.
 
-    def __init__(self, publisher: Publisher, wait_seconds: float = WAIT_SECONDS) -> None:
+    ``records_of`` makes the records of all that was added, once.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        records_of: Callable[[Sequence[T]], Sequence[Record]],
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
         self._publisher = publisher
+        self._records_of = records_of
         self._wait_seconds = wait_seconds
-        self._waiting: list[tuple[Record, asyncio.Future[None]]] = []
+        self._waiting: list[T] = []
+        self._future: asyncio.Future[None] | None = None
         self._sending: asyncio.Task[None] | None = None
 
-    def add(self, record: Record) -> asyncio.Future[None]:
-        """Send a record; the future is done when the broker has it, and cancelled when that is not known at the end."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((record, future))
+    def add(self, item: T) -> asyncio.Future[None]:
+        """Send an item; the future is done when the broker has it, and cancelled when that is not known at the end.
+
+        All that travels together has the same future.
+        """
+        self._waiting.append(item)
+        if self._future is None:
+            self._future = asyncio.get_running_loop().create_future()
         if self._sending is None:
             self._sending = asyncio.create_task(self._send())
-        return future
+        return self._future
 
     async def _send(self) -> None:
         try:
-            while self._waiting:
+            while (future := self._future) is not None:
                 await asyncio.sleep(self._wait_seconds)
-                taken, self._waiting = self._waiting, []
+                taken, self._waiting, self._future = self._waiting, [], None
                 try:
-                    await self._until_taken([record for record, _ in taken])
+                    await self._until_taken(self._records_of(taken))
                 except asyncio.CancelledError:
-                    _cancel(taken)
+                    future.cancel()
                     raise
                 except Exception as error:
                     log.exception("not sent")
-                    for _, future in taken:
-                        future.set_exception(error)
+                    future.set_exception(error)
                 else:
-                    for _, future in taken:
-                        future.set_result(None)
+                    future.set_result(None)
         finally:
             self._sending = None
 
@@ -71,10 +83,6 @@ class Gathering:
         """End it; what the broker has not acknowledged is cancelled."""
         if self._sending is not None:
             await end_tasks([self._sending])
-        _cancel(self._waiting)
-        self._waiting.clear()
-
-
-def _cancel(waiting: Sequence[tuple[Record, asyncio.Future[None]]]) -> None:
-    for _, future in waiting:
-        future.cancel()
+        if self._future is not None:
+            self._future.cancel()
+        self._waiting, self._future = [], None
