@@ -5,9 +5,20 @@ from itertools import combinations
 from typing import Final
 
 from services.verdict.domain import Match
-from services.verdict.policy import Facts, Proof, Risk, conclude, proof_for
+from services.verdict.policy import (
+    Conclusion,
+    Facts,
+    Proof,
+    Risk,
+    Shown,
+    conclude,
+    conclude_answer,
+    proof_for,
+    within_reach,
+)
 from services.verdict.settings import VerdictSettings
 from services.verdict.terms import TermsFile
+from shared.factors import Factor
 
 _INTRODUCTION: Final = """\
 # How much proof is asked for
@@ -56,7 +67,10 @@ _FACTS: Final = (
 _MEANING: Final = {
     Proof.NOTHING: "none",
     Proof.SCAN: "one scan",
+    Proof.SCAN_AND_QUESTION: "one scan and the question",
+    Proof.SCAN_AND_CODE: "one scan and a code",
     Proof.SCAN_TWICE: "two scans",
+    Proof.SCAN_TWICE_AND_CODE: "two scans and a code",
     Proof.LOCKED: "none is taken",
 }
 _MATCHES: Final = {
@@ -81,19 +95,83 @@ def _lines() -> Iterator[str]:
     yield "| --- | --- | --- | --- |"
     yield from _proof_rows()
     yield "\n*None*: the success of a moment ago stands for it. *Two scans*: two sessions, each of which must succeed."
-    yield "*None is taken*: the verification fails, whatever is shown."
+    yield "*A code*: a one-time password (TOTP). *None is taken*: the verification fails, whatever is shown."
+    yield _STEPS.format(one=_setting("step_up"), more=_setting("step_up_more"))
+    yield from _within_reach_rows()
     yield "\n## What a check leads to\n"
-    yield "| the check shows | one scan is asked for | two are, this is the first | this is the second | locked out |"
-    yield "| --- | --- | --- | --- | --- |"
+    yield (
+        "| the check shows | one scan is asked for | two are, this is the first | this is the second | a question or "
+        "code too, to come | locked out |"
+    )
+    yield "| --- | --- | --- | --- | --- | --- |"
     for match, label in _MATCHES.items():
         cells = (
-            conclude(match, Proof.SCAN, 0),
-            conclude(match, Proof.SCAN_TWICE, 0),
-            conclude(match, Proof.SCAN_TWICE, 1),
-            conclude(match, Proof.LOCKED, 0),
+            conclude(match, Proof.SCAN, Shown()),
+            conclude(match, Proof.SCAN_TWICE, Shown()),
+            conclude(match, Proof.SCAN_TWICE, Shown(passes=1)),
+            conclude(match, Proof.SCAN_AND_CODE, Shown()),
+            conclude(match, Proof.LOCKED, Shown()),
         )
         yield f"| {label} | " + " | ".join(cell.replace("_", " ") for cell in cells) + " |"
+    yield _ANSWERS
+    yield from _answer_rows()
     yield _TERMS.format(fields="\n".join(_rule_fields()))
+
+
+_ORDER: Final = ", ".join(f"`{proof.words}`" for proof in Proof if Proof.NOTHING < proof < Proof.LOCKED)
+_STEPS: Final = f"""
+### Which step up, and of whom
+
+From least to most: {_ORDER}
+([ADR 25](adr/0025-answers-are-sealed-for-the-verdict.md) says why). One risk asks for {{one}},
+two or more for {{more}}; the rows above are of these.
+Of whom has not what is wanted, the next more is asked for; if there is none, the most that the person can give:
+
+| wanted | question alone enrolled | code alone enrolled | neither |
+| --- | --- | --- | --- |"""
+_ANSWERS: Final = f"""
+*ask*: the page asks the question, or for the code. It does so after a check that has failed, too: that somebody is
+asked tells nobody how the check went.
+
+## What an answer leads to
+
+So many wrong answers as `FACESCAN_MOST_ANSWERS` ({VerdictSettings.model_fields["most_answers"].default}) says end a
+verification; each counts as a failed check does ([docs/scan-page.md](scan-page.md)). A code counts once.
+
+| after the check | the answer is right | it is wrong | wrong for the last time | locked out |
+| --- | --- | --- | --- | --- |"""
+
+
+def _within_reach_rows() -> Iterator[str]:
+    for wanted in (proof for proof in Proof if proof.factor):
+        proofs = (within_reach(wanted, factors) for factors in ([Factor.QUESTION], [Factor.CODE], []))
+        yield f"| `{wanted.words}` | " + " | ".join(_MEANING[proof] for proof in proofs) + " |"
+
+
+def _answer_rows() -> Iterator[str]:
+    most = VerdictSettings.model_fields["most_answers"].default
+    labels = (
+        ("a good one, of one", Proof.SCAN_AND_CODE, Shown(passes=1)),
+        ("a good one, of two", Proof.SCAN_TWICE_AND_CODE, Shown(passes=1)),
+        ("one that failed", Proof.SCAN_AND_CODE, Shown(passes=1, refused=True)),
+    )
+    for label, proof, shown in labels:
+
+        def led(asked: Proof, wrong: int, *, right: bool, before: Shown = shown) -> Conclusion:
+            so_far = Shown(before.passes, before.refused, before.factors, wrong)
+            return conclude_answer(asked, so_far, Factor.CODE, right=right, most_wrong=most)
+
+        cells = (
+            led(proof, 0, right=True),
+            led(proof, 0, right=False),
+            led(proof, most - 1, right=False),
+            led(Proof.LOCKED, 0, right=True),
+        )
+        yield f"| {label} | " + " | ".join(cell.replace("_", " ") for cell in cells) + " |"
+
+
+def _setting(name: str) -> str:
+    return f"`FACESCAN_{name.upper()}` (`{VerdictSettings.model_fields[name].default}`)"
 
 
 def _settings(names: tuple[str, ...]) -> str:
@@ -137,6 +215,13 @@ _TERMS: Final = """
 *once more*: the session counts, cannot be used again, and the page offers the next check; it uses up no try. *no use*:
 the person may try again. That one session of two has succeeded is told to nobody.
 
+## What can be asked besides the face
+
+A one-time password is TOTP (RFC 6238: SHA-1, six digits, 30 s, one step of drift), its secret made by `facescan factor
+code`; a security question is one of a list that the page has in its languages, its answer kept as a slow hash
+(scrypt). Both are sealed with the person's data key, opened by the verdict service alone, and go with the person. See
+[docs/enrolment.md](enrolment.md#questions-and-one-time-passwords).
+
 ## Terms per requester and purpose
 
 `FACESCAN_VERDICT_TERMS` names a JSON file; a wrong one ends the start with a line that says where. The first rule that
@@ -151,9 +236,4 @@ fits is used, and what it leaves out stays as the settings say.
 
 | member | meaning |
 | --- | --- |
-{fields}
-
-## What is not asked yet
-
-Security questions and one-time passwords: neither is enrolled, nor has the page a step for them. Where more is to be
-asked, it is the scan itself, twice."""
+{fields}"""

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from deploy.roles import ROLES
+from shared.answer_box import CONTEXT
 from shared.tables import (
     ATTEMPTS,
     AUDIT,
     AUDIT_ENTRIES,
     CLAIMS,
     EVIDENCE_PREFIX,
+    FACTORS,
     FAILURES,
     HISTORY,
     ISSUED,
@@ -85,6 +87,14 @@ RIGHTS: Final[Mapping[str, Sequence[Statement]]] = {
         _on(_READ, LOCATORS, PERSONS),
         _on(_WRITE, VERIFICATIONS, ATTEMPTS, TURNS),
         _on(("ConditionCheckItem", "DescribeTable", "GetItem"), FAILURES),
+        # Answers go in and do not come out again; no data key can be made with this (ADR 25).
+        {
+            **_allow("kms", ("Encrypt",), [{"Fn::GetAtt": ["PersonKey", "Arn"]}]),
+            "Condition": {
+                "ForAllValues:StringEquals": {"kms:EncryptionContextKeys": [CONTEXT]},
+                "Null": {"kms:EncryptionContextKeys": "false"},
+            },
+        },
         _allow("rekognition", ("CreateFaceLivenessSession",), _ANY),
         _allow("sts", ("AssumeRole",), [{"Fn::GetAtt": ["StreamingRole", "Arn"]}]),
     ),
@@ -92,6 +102,7 @@ RIGHTS: Final[Mapping[str, Sequence[Statement]]] = {
         _on(_WRITE, VERIFICATIONS, ATTEMPTS, FAILURES, VERDICTS, HISTORY, LEASES, LOCATORS, ISSUED),
         _on(("PutItem",), PERSON_KEYS),  # one for what is kept of nobody's checks (ADR 19)
         _on(_READ, PERSON_KEYS, PERSONS),
+        _on((*_READ, "Query", "UpdateItem"), FACTORS),
         _on(_APPEND, AUDIT, AUDIT_ENTRIES),
         _objects(("GetObject", "GetObjectVersion", "PutObject"), EVIDENCE_PREFIX),
         _objects(("GetObject", "GetObjectVersion"), PERSONS_PREFIX),

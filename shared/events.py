@@ -230,6 +230,15 @@ class CaptureCompleted(_OfVerification):
     attempt: int = Field(ge=1, description="The attempt whose page says so.")
 
 
+class ProofGiven(_OfVerification):
+    """The person has answered what was asked besides the check; the answer is in no event."""
+
+    type: ClassVar[str] = "facescan.proof.given.v1"
+    topic: ClassVar[str] = "facescan.proof.given"
+
+    number: int = Field(ge=1, description="Which answer of this verification.")
+
+
 class DeadlinePassed(_OfVerification):
     """The time of an attempt, or of the whole verification, is over; whatever is still open must end."""
 
@@ -368,6 +377,7 @@ EVENTS: Final[tuple[type[EventData], ...]] = (
     LocatorSettled,
     MatchRequested,
     CaptureCompleted,
+    ProofGiven,
     DeadlinePassed,
     VerdictReached,
     PersonErasureRequested,

@@ -19,7 +19,7 @@ from shared.queries import Queries
 from shared.sealing import DataKey, Kind, SealBrokenError
 from shared.settings import StoreSettings
 from shared.stores import Aws, Item, ServiceError, Tables, read_object
-from shared.tables import CODES, EVIDENCE_PREFIX, PERSON_KEYS, PERSONS_PREFIX, VERIFICATIONS
+from shared.tables import CODES, EVIDENCE_PREFIX, FACTORS, PERSON_KEYS, PERSONS_PREFIX, VERIFICATIONS
 from shared.verified_codes import VerifiedCodes
 
 # Ours, not the person's: what unlocks the rest, and the codes' sealed form, which is shown opened.
@@ -65,6 +65,8 @@ class PersonExport:
 
     async def _item(self, table: str, key: Item) -> dict[str, Any]:
         item: dict[str, Any] = dict(await self._tables.get(table, key) or {})
+        if table == FACTORS.name:
+            item["sealed"] = "(not shown: it proves who you are)"
         # Facts that never change stand in one attribute, as JSON.
         return {**item, **orjson.loads(item.pop("facts"))} if "facts" in item else item
 

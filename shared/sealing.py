@@ -25,6 +25,7 @@ class Kind(StrEnum):
     LEGAL_PHOTO = "legal photo"
     EVIDENCE = "evidence"
     VERIFIED_CODE = "verified code"
+    FACTOR = "factor"
 
 
 class SealBrokenError(FacescanError):

@@ -50,6 +50,8 @@ PERSONS: Final = TableSpec("persons", "person")
 PERSON_KEYS: Final = TableSpec("person-keys", "person")
 # Passport number, national id and the like, each sealed: what a person's photo is tagged with at enrolment.
 CODES: Final = TableSpec("codes", "person", sort_key="tag")
+# One-time passwords' secrets and hashes of answers, each sealed.
+FACTORS: Final = TableSpec("factors", "person", sort_key="factor")
 VERIFICATIONS: Final = TableSpec("verifications", "verification_id", expires_by="forget_at", by_person=True)
 ATTEMPTS: Final = TableSpec("attempts", "verification_id", sort_key="attempt", sort_type="N", expires_by="forget_at")
 VERDICTS: Final = TableSpec("verdicts", "provider_session_id", expires_by="forget_at")
@@ -74,6 +76,7 @@ TABLES: Final = (
     PERSONS,
     PERSON_KEYS,
     CODES,
+    FACTORS,
     AUDIT,
     AUDIT_ENTRIES,
     LEASES,

@@ -1,8 +1,9 @@
 """One verification: where it can stand, and what its records hold. Pure.
 
 ``requested → prompted → opened → session_created → captured → decided → announced``; a try that came to nothing leads
-back to a new ``session_created`` while time and tries are left. What an attempt was created with is written once and
-never changed: the verdict reads its subject from there, never from a page or an event.
+back to a new ``session_created`` while time and tries are left; ``asked → answered`` follows ``captured`` where more is
+asked than the check. What an attempt was created with is written once and never changed: the verdict reads its
+subject from there, never from a page or an event.
 """
 
 from dataclasses import dataclass
@@ -32,11 +33,15 @@ class State(StrEnum):
     OPENED = "opened"
     SESSION_CREATED = "session_created"
     CAPTURED = "captured"
+    ASKED = "asked"  # for more than the check
+    ANSWERED = "answered"
     DECIDED = "decided"
     ANNOUNCED = "announced"
 
 
-OPEN: Final = (State.REQUESTED, State.PROMPTED, State.OPENED, State.SESSION_CREATED, State.CAPTURED)
+# From here a check may begin.
+BEFORE_A_CHECK: Final = (State.REQUESTED, State.PROMPTED, State.OPENED, State.SESSION_CREATED, State.CAPTURED)
+OPEN: Final = (*BEFORE_A_CHECK, State.ASKED, State.ANSWERED)
 ENDED: Final = (State.DECIDED, State.ANNOUNCED)
 
 
@@ -85,6 +90,13 @@ class Verification:
     # The place in the line for the provider: for which attempt, and when its turn is (epoch milliseconds).
     turn_attempt: int = 0
     turn_at: int = 0
+    # What is asked besides the check: a factor, and of a question which; then what was shown of it.
+    asks: str = ""
+    answer: str = ""  # sealed for the verdict alone (shared.answer_box); gone when it was looked at
+    given_at: int = 0
+    wrong_answers: int = 0
+    factors: str = ""  # answered rightly, separated by spaces
+    refused: bool = False  # the check has failed, and is not said to have before the answer is there
     trouble: bool = False
     outcome: str = ""
     nonce: str = ""  # of the signed answer: made when it is decided

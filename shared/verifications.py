@@ -11,7 +11,7 @@ import orjson
 from shared.events import Context, Outcome
 from shared.stores import Check, ConditionFailedError, Item, Put, Tables, Update, Value
 from shared.tables import ATTEMPTS, PERSON, VERDICTS, VERIFICATIONS
-from shared.verification import ENDED, FORGET_AFTER_SECONDS, OPEN, Attempt, State, Verification
+from shared.verification import BEFORE_A_CHECK, ENDED, FORGET_AFTER_SECONDS, OPEN, Attempt, State, Verification
 
 # What conditions look at, what keys are, and what items expire by. The rest never changes and is one attribute: calls
 # cost by the number of attributes.
@@ -22,7 +22,7 @@ _OWN_ATTRIBUTES: Final = frozenset(
 # What comes later, if at all: no attribute until then.
 _LATER: Final = frozenset(
     ("context", "passes", "nonce", "turn_attempt", "turn_at", "device", "blocked", "chat", "chat_key", "hook")
-)
+) | frozenset(("asks", "answer", "given_at", "wrong_answers", "factors", "refused"))
 # What a condition looks at in the verifications of chats alone.
 _OF_CHATS: Final = frozenset(("fetched_by",))
 _NONCE_BYTES: Final = 16
@@ -49,7 +49,7 @@ def _members(item: Mapping[str, Value], names: Container[str]) -> dict[str, Any]
 
 def _before(attempt: int) -> dict[str, Sequence[Value]]:
     """The condition that this attempt is the next one."""
-    return {"state": list(OPEN), "attempt": [attempt - 1], "ended_attempt": [attempt - 1]}
+    return {"state": list(BEFORE_A_CHECK), "attempt": [attempt - 1], "ended_attempt": [attempt - 1]}
 
 
 def _verification(item: Mapping[str, Value]) -> Verification:
@@ -62,7 +62,8 @@ def attempt_of(item: Mapping[str, Value]) -> Attempt:
     return Attempt(**_members(item, Attempt.__dataclass_fields__))
 
 
-def _decision(outcome: Outcome, moment: int) -> dict[str, Value]:
+def decision(outcome: Outcome, moment: int) -> dict[str, Value]:
+    """Return what a decision writes into the record."""
     nonce = secrets.token_urlsafe(_NONCE_BYTES)
     return {"state": State.DECIDED, "outcome": outcome, "decided_at": moment, "nonce": nonce}
 
@@ -207,12 +208,60 @@ class Verifications:
         )
         await self._tables.transact([_verdict(attempt, "passed", int(now.timestamp())), move])
 
+    async def ask(
+        self, verification: Verification, attempt: Attempt, asks: str, now: datetime, *, refused: Sequence[Put | Update]
+    ) -> None:
+        """End an attempt by asking for more; its session can decide nothing any more.
+
+        ``refused``: what is written with it when the check has failed, which nothing that the page sees tells. Raises
+        ConditionFailedError as ``decide`` with an attempt does.
+        """
+        move = Update(
+            VERIFICATIONS.name,
+            {"verification_id": verification.verification_id},
+            {
+                "state": State.ASKED,
+                "ended_attempt": attempt.attempt,
+                "passes": verification.passes + 1,  # either way: the tries that are left would tell
+                "asks": asks,
+                "refused": bool(refused),
+            },
+            when={
+                "state": [State.SESSION_CREATED, State.CAPTURED],
+                "attempt": [attempt.attempt],
+                "ended_attempt": [attempt.attempt - 1],
+            },
+        )
+        await self._tables.transact([_verdict(attempt, "asked", int(now.timestamp())), move, *refused])
+
+    async def answer(self, verification_id: str, browser: str, sealed: str, now: datetime) -> Verification | None:
+        """Note what this browser's person answers to what is asked. Return the record; None: there is none."""
+        return await self._move_or_get(
+            verification_id,
+            {"state": State.ANSWERED, "answer": sealed, "given_at": int(now.timestamp())},
+            {"state": [State.ASKED], "browser": [browser]},
+        )
+
+    async def settle_answer(
+        self, verification: Verification, values: Item, also: Sequence[Put | Update] = ()
+    ) -> Verification:
+        """Do away with an answer that was looked at, together with what follows from it, or not at all.
+
+        Raises ConditionFailedError; its ``reasons`` are the record's, then those of ``also``.
+        """
+        values = {**values, "answer": ""}
+        when: dict[str, Sequence[Value]] = {"state": [State.ANSWERED], "answer": [verification.answer]}
+        move = Update(VERIFICATIONS.name, {"verification_id": verification.verification_id}, values, when)
+        await self._tables.transact([move, *also])
+        changed: Any = values
+        return replace(verification, **changed)
+
     async def skip(self, verification: Verification, now: datetime) -> Verification | None:
         """Decide a success without a scan, if none has begun; None: one has, or it is decided."""
         try:
             return await self._move(
                 verification.verification_id,
-                _decision(Outcome.SUCCESS, int(now.timestamp())),
+                decision(Outcome.SUCCESS, int(now.timestamp())),
                 {"state": [State.OPENED], "attempt": [0]},
             )
         except ConditionFailedError:
@@ -233,7 +282,7 @@ class Verifications:
         condition of ``also`` does not hold; its ``reasons`` are the session's, the record's, then those of ``also``.
         """
         verification_id = verification.verification_id
-        values = _decision(outcome, int(now.timestamp()))
+        values = decision(outcome, int(now.timestamp())) | ({"answer": ""} if verification.asks else {})
         when: dict[str, Sequence[Value]] = {"state": list(OPEN)}
         try:
             if attempt is None:

@@ -84,6 +84,7 @@ class Admission:
         given = request.headers.get(FORM_HEADER)
         if given is None:
             fields = parse_qs((await bounded_body(request, _MOST_FORM_BYTES)).decode("utf-8", "replace"))
+            request.state.form = fields  # the body comes once
             given = fields.get(FORM_FIELD, [""])[0]
         return self._tokens.is_form_token(key, given)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.routing import BaseRoute
 
 from services.session.admission import Admission, Callers
+from services.session.answers import Answers
 from services.session.attempts import Attempts
 from services.session.context import Fingerprints
 from services.session.host_http import host_application
@@ -20,6 +21,7 @@ from services.session.settings import SessionSettings
 from services.session.tokens import Tokens
 from services.session.turns import Turns
 from shared.addresses import Addresses, networks
+from shared.answer_box import AnswerBox
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
 from shared.errors import ConfigurationError
@@ -27,6 +29,7 @@ from shared.events import (
     CaptureCompleted,
     DeadlinePassed,
     PostRequested,
+    ProofGiven,
     SessionCreated,
     VerificationOpened,
     VerificationRequested,
@@ -87,12 +90,19 @@ def build(settings: SessionSettings) -> Service:
         attempt_seconds=settings.attempt_seconds,
         clock=now_utc,
     )
+    answers = Answers(
+        box=AnswerBox(service.aws, settings),
+        verifications=verifications,
+        publisher=service.publisher,
+        clock=now_utc,
+    )
     callers = Callers(Addresses(networks(settings.scan_trusted_proxies)), fingerprints)
     admission = Admission(tokens, settings.session_public_url, callers)
-    program, headers, routes = _program(settings, service, verifications, attempts, admission, providers)
+    program, headers, routes = _program(settings, service, verifications, attempts, answers, admission, providers)
     page = ScanPage(
         verifications=verifications,
         attempts=attempts,
+        answers=answers,
         providers=providers,
         admission=admission,
         most_attempts=settings.most_attempts,
@@ -117,7 +127,7 @@ def build(settings: SessionSettings) -> Service:
         VerificationRequested,
         "Opens the pop-up and sets the deadline.",
     )
-    service.writes(PostRequested, VerificationOpened, SessionCreated, CaptureCompleted, DeadlinePassed)
+    service.writes(PostRequested, VerificationOpened, SessionCreated, CaptureCompleted, ProofGiven, DeadlinePassed)
     return service
 
 
@@ -147,6 +157,7 @@ def _program(
     service: Service,
     verifications: Verifications,
     attempts: Attempts,
+    answers: Answers,
     admission: Admission,
     providers: Providers,
 ) -> tuple[Program | None, dict[str, str] | None, list[BaseRoute]]:
@@ -164,6 +175,7 @@ def _program(
     api = PageApi(
         verifications=verifications,
         attempts=attempts,
+        answers=answers,
         admission=admission,
         providers=providers,
         most_attempts=settings.most_attempts,

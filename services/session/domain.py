@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from shared.verification import ENDED, State, Verification
 
@@ -11,11 +12,15 @@ class Screen(StrEnum):
 
     START = "start"
     CHECK = "check"
+    ANSWER = "answer"
     WAIT = "wait"
     FINISHED = "finished"
     EXPIRED = "expired"
     USED_UP = "used_up"
     LATER = "later"
+
+
+_ASKING: Final = {State.ASKED: Screen.ANSWER, State.ANSWERED: Screen.WAIT}
 
 
 def screen(verification: Verification, now: datetime, most_attempts: int) -> Screen:
@@ -24,8 +29,8 @@ def screen(verification: Verification, now: datetime, most_attempts: int) -> Scr
         return Screen.FINISHED
     if verification.expired(now):
         return Screen.EXPIRED
-    if verification.attempt_open:
-        return Screen.WAIT if verification.state is State.CAPTURED else Screen.CHECK
+    if verification.attempt_open or verification.state in _ASKING:
+        return _ASKING.get(verification.state, Screen.WAIT if verification.state is State.CAPTURED else Screen.CHECK)
     if verification.tries_used >= most_attempts:
         return Screen.USED_UP
     if verification.blocked:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from services.session.admission import Admission, bounded_body
+from services.session.answers import MOST_SIGNS, Answers
 from services.session.attempts import Attempts, BlockedError, TakenError, Wish
 from services.session.domain import Screen, screen
 from services.session.page_headers import PRIVATE
@@ -22,7 +23,7 @@ from shared.errors import UnavailableError
 from shared.liveness import Redirect
 from shared.liveness_providers import Providers
 from shared.stores import ConditionFailedError
-from shared.verification import Verification
+from shared.verification import State, Verification
 from shared.verifications import Verifications
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,12 @@ class _Ended(BaseModel):
     attempt: int = Field(ge=1)
 
 
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    answer: str = Field(min_length=1, max_length=MOST_SIGNS, repr=False)
+
+
 class _Nothing(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -69,6 +76,7 @@ class PageApi:
         *,
         verifications: Verifications,
         attempts: Attempts,
+        answers: Answers,
         admission: Admission,
         providers: Providers,
         most_attempts: int,
@@ -77,6 +85,7 @@ class PageApi:
     ) -> None:
         self._verifications = verifications
         self._attempts = attempts
+        self._answers = answers
         self._admission = admission
         self._providers = providers
         self._most_attempts = most_attempts
@@ -91,6 +100,7 @@ class PageApi:
             Route(f"{base}/attempt", self._route(_Begin, self._begin), methods=["POST"]),
             Route(f"{base}/finished", self._route(_Ended, self._finished), methods=["POST"]),
             Route(f"{base}/ended", self._route(_Ended, self._ended), methods=["POST"]),
+            Route(f"{base}/answer", self._route(_Answer, self._answer), methods=["POST"]),
             Route(f"{base}/declined", self._route(_Nothing, self._declined), methods=["POST"]),
         ]
 
@@ -125,6 +135,7 @@ class PageApi:
         return handle
 
     async def _state(self, key: BrowserKey, verification: Verification, _said: _Nothing) -> Response:
+        await self._answers.tell_again(verification)
         return _json(self._facts(key, verification))
 
     async def _begin(self, key: BrowserKey, verification: Verification, said: _Begin) -> Response:
@@ -177,6 +188,11 @@ class PageApi:
         await self._attempts.give_up(verification, said.attempt)
         return _json(self._facts(key, verification))
 
+    async def _answer(self, key: BrowserKey, verification: Verification, said: _Answer) -> Response:
+        if screen(verification, self._clock(), self._most_attempts) in (Screen.ANSWER, Screen.WAIT):
+            verification = await self._answers.give(verification, key.fingerprint, said.answer)
+        return _json(self._facts(key, verification))
+
     async def _declined(self, key: BrowserKey, verification: Verification, _said: _Nothing) -> Response:
         if screen(verification, self._clock(), self._most_attempts) not in (Screen.FINISHED, Screen.EXPIRED):
             await self._attempts.decline(verification)
@@ -192,6 +208,8 @@ class PageApi:
             "seconds_left": max(0, verification.expires_at - int(now.timestamp())),
             "requester": verification.requester,
             "purpose": verification.purpose,
+            "asks": verification.asks if verification.state is State.ASKED else "",
+            "asked_again": verification.wrong_answers > 0,
             "lights_optional": self._may_choose(verification),
             "films": bool(self._providers.of_requester(verification.requester).streaming_url),
             "consent_version": CONSENT_VERSION,

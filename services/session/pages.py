@@ -116,6 +116,31 @@ def back_page(own: Own) -> str:
     return _document("Welcome back", "<p>Press the button to go on.</p>" + own.form("done", "done", "I am done"))
 
 
+_QUESTIONS: Final = {
+    "first-school": "What was the name of your first school?",
+    "first-pet": "What was the name of your first pet?",
+    "street-of-childhood": "In which street did you live as a child?",
+    "favourite-teacher": "Who was your favourite teacher?",
+    "first-concert": "Which band or singer was at your first concert?",
+}
+
+
+def answer_page(own: Own, asks: str, *, again: bool) -> str:
+    """What is asked besides the check; that the check was good is not said, and need not be so."""
+    factor, _, question = asks.partition(" ")
+    label = _QUESTIONS.get(question, "One-time password of six digits")
+    kind = 'inputmode="numeric" autocomplete="one-time-code"' if factor == "code" else 'autocomplete="off"'
+    wrong = '<p role="alert">That was not right. Please try again.</p>' if again else ""
+    return _document(
+        "One more question",
+        f'{wrong}<form method="post" id="answer" action="{escape(own.path)}/answers">'
+        f'<input type="hidden" name="form_token" value="{escape(own.form_token)}">'
+        f'<p><label for="given">{escape(label)}</label></p>'
+        f'<p><input id="given" name="answer" required maxlength="200" {kind}></p>'
+        '<button type="submit">Go on</button></form>',
+    )
+
+
 def wait_page() -> str:
     """The result is being fetched."""
     return _document("One moment", '<p role="status">Your check is being looked at.</p>', refresh="2")

@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 
 from services.session import pages
 from services.session.admission import Admission, page_path
+from services.session.answers import Answers
 from services.session.attempts import PLAIN, Attempts, BlockedError, TakenError
 from services.session.domain import Screen, screen
 from services.session.page_files import Program
@@ -47,6 +48,7 @@ class ScanPage:
         *,
         verifications: Verifications,
         attempts: Attempts,
+        answers: Answers,
         providers: Providers,
         admission: Admission,
         most_attempts: int,
@@ -57,6 +59,7 @@ class ScanPage:
     ) -> None:
         self._verifications = verifications
         self._attempts = attempts
+        self._answers = answers
         self._providers = providers
         self._admission = admission
         self._most_attempts = most_attempts
@@ -74,6 +77,7 @@ class ScanPage:
                 Route("/scan/{token}", self._enter, methods=["GET"]),
                 Route("/check/{verification_id}", self._route(self._opened, self._look), methods=["GET"]),
                 Route("/check/{verification_id}/start", self._route(self._found, self._start), methods=["POST"]),
+                Route("/check/{verification_id}/answers", self._route(self._found, self._answer), methods=["POST"]),
                 Route("/check/{verification_id}/done", self._route(self._noted_done, self._done), methods=["POST"]),
                 *self._more_routes,
             ]
@@ -148,6 +152,12 @@ class ScanPage:
                 return RedirectResponse(own.path, 303, PRIVATE)
             return _page(await self._check(own, attempt), 200, Screen.CHECK)
 
+    async def _answer(self, request: Request, own: Own, verification: Verification) -> Response:
+        given = getattr(request.state, "form", {}).get("answer", [""])[0].strip()
+        if given and screen(verification, self._clock(), self._most_attempts) is Screen.ANSWER:
+            await self._answers.give(verification, verification.browser, given)
+        return RedirectResponse(own.path, 303, PRIVATE)
+
     async def _done(self, _request: Request, own: Own, _verification: Verification) -> Response:
         return RedirectResponse(own.path, 303, PRIVATE)
 
@@ -171,7 +181,10 @@ class ScanPage:
                 except TakenError:
                     return _page(pages.taken_page(), 200, shown)
                 page = pages.back_page(own) if returned else await self._check(own, attempt)
+            case Screen.ANSWER:
+                page = pages.answer_page(own, verification.asks, again=verification.wrong_answers > 0)
             case Screen.WAIT:
+                await self._answers.tell_again(verification)
                 page = pages.wait_page()
             case Screen.FINISHED:
                 page = pages.finished_page()

@@ -1,6 +1,7 @@
 """The verdict service's composition root."""
 
 from services.verdict.announcing import Announcing
+from services.verdict.answering import Answering, look_at_answers
 from services.verdict.auditing import Auditing
 from services.verdict.comparison import RekognitionFaces
 from services.verdict.evidence import EvidenceStore
@@ -13,9 +14,11 @@ from services.verdict.openings import Openings
 from services.verdict.proofs import Proofs
 from services.verdict.settings import VerdictSettings
 from services.verdict.terms import TermsTable, read_terms
+from shared.answer_box import AnswerBox
 from shared.audit import AuditTrail
 from shared.clock import now_utc
 from shared.consuming import Consuming, event_decoder
+from shared.enrolled_factors import EnrolledFactors
 from shared.events import (
     CaptureCompleted,
     DeadlinePassed,
@@ -34,6 +37,7 @@ from shared.tables import (
     ATTEMPTS,
     AUDIT,
     AUDIT_ENTRIES,
+    FACTORS,
     FAILURES,
     HISTORY,
     ISSUED,
@@ -51,6 +55,7 @@ SETTINGS = VerdictSettings
 _TABLES = (
     VERIFICATIONS,
     ATTEMPTS,
+    FACTORS,
     FAILURES,
     VERDICTS,
     HISTORY,
@@ -83,8 +88,11 @@ def build(settings: VerdictSettings) -> Service:
         least_confidence_percent=settings.least_confidence_percent,
         least_similarity_percent=settings.least_similarity_percent,
     )
+    factors = EnrolledFactors(service.tables, Queries(service.aws, settings), keys)
+    failures = FailureTallies(service.tables, settings.failure_bounds)
     proofs = Proofs(
         history=History(service.tables, settings.history_days),
+        factors=factors,
         terms=terms,
         limits=settings.limits,
     )
@@ -95,7 +103,7 @@ def build(settings: VerdictSettings) -> Service:
         evidence=EvidenceStore(service.aws, settings.bucket, keys),
         faces=faces,
         proofs=proofs,
-        failures=FailureTallies(service.tables, settings.failure_bounds),
+        failures=failures,
         announcing=announcing,
         most_attempts=settings.most_attempts,
         clock=now_utc,
@@ -139,6 +147,17 @@ def build(settings: VerdictSettings) -> Service:
         VerificationOpened,
         "Decides at once where a success of a moment ago stands for the scan.",
     )
+    answering = Answering(
+        verifications=verifications,
+        proofs=proofs,
+        factors=factors,
+        box=AnswerBox(service.aws, settings),
+        failures=failures,
+        announcing=announcing,
+        most_wrong=settings.most_answers,
+        clock=now_utc,
+    )
+    look_at_answers(service, answering, settings.drain_seconds)
     keep_little(service, settings, keys=keys, verifications=verifications, announcing=announcing, trail=trail)
     issue_locators(service, settings)
     match_pictures(service, settings, faces=faces, announcing=announcing, terms=terms)

@@ -11,7 +11,7 @@ from services.verdict.comparison import Faces
 from services.verdict.domain import Liveness, Match, judge, outcome_without_check
 from services.verdict.evidence import EvidenceStore, Picture
 from services.verdict.policy import Conclusion, Proof, conclude
-from services.verdict.proofs import Asked, Proofs
+from services.verdict.proofs import Asked, Proofs, shown_in
 from shared.consuming import Received
 from shared.errors import RetryLaterError, UnavailableError, UnprocessableError
 from shared.events import CaptureCompleted, DeadlinePassed, Outcome
@@ -96,10 +96,10 @@ class Verdicts:
         found = await self._verifications.get(data.verification_id)
         if found is None:
             raise UnprocessableError("verification_id: no such verification")
-        if found.state is State.CAPTURED and found.attempt_open and received.attempt <= _GRACE_LOOKS:
+        # A check that was done, or an answer, and could still not be judged after this met trouble of ours.
+        stuck = found.state is State.ANSWERED or (found.state is State.CAPTURED and found.attempt_open)
+        if stuck and received.attempt <= _GRACE_LOOKS:
             raise RetryLaterError("the last check is being judged", _GRACE_SECONDS)
-        # A check that was done and could still not be judged by now met trouble of ours.
-        stuck = found.state is State.CAPTURED and found.attempt_open
         if found.state not in ENDED:
             outcome = Outcome.ERROR if stuck else outcome_without_check(found)
             found = await self._verifications.decide(found, outcome, self._clock())
@@ -179,7 +179,11 @@ class Verdicts:
             match = Match.OTHER  # a hosted function is answered for nobody's locator, too, and never with yes (ADR 19)
         for _ in range(_LOOKS_AT_HISTORY):
             asked = asked or await self._proofs.asked(verification, self._clock())
-            match conclude(match, asked.proof, verification.passes):
+            match conclude(match, asked.proof, shown_in(verification)):
+                case Conclusion.ASK:
+                    if await self._ask(verification, attempt, asked, passed=match is Match.SAME):
+                        return None
+                    decided = None
                 case Conclusion.ONCE_MORE:
                     return await self._ask_once_more(verification, attempt)
                 case Conclusion.NO_USE:
@@ -211,6 +215,28 @@ class Verdicts:
             await self._used_before(attempt, error)
         log.info("decided", extra={"verification_id": verification.verification_id, "attempt": attempt.attempt})
         return decided
+
+    async def _ask(self, verification: Verification, attempt: Attempt, asked: Asked, *, passed: bool) -> bool:
+        """Ask for the proof's factor; False when the history is not the one that was looked at.
+
+        A check that failed is remembered and counted here: who does not answer has failed all the same.
+        """
+        now = self._clock()
+        remember = self._proofs.remember(verification, asked, Outcome.FAILURE, now)
+        refused = [] if passed else [remember]
+        if not passed:
+            await self._count(attempt)
+        try:
+            await self._verifications.ask(verification, attempt, str(asked.asking), now, refused=refused)
+        except ConditionFailedError as error:
+            if list(error.reasons[:2]) == ["None", "None"]:
+                return False
+            found = await self._verifications.get(verification.verification_id)
+            if found is not None and found.attempt_open and found.state not in ENDED:
+                await self._used_before(attempt, error)
+            return True  # asked before
+        log.info("asked", extra={"verification_id": verification.verification_id, "attempt": attempt.attempt})
+        return True
 
     async def _count(self, attempt: Attempt) -> None:
         """Count a failed check, once however often it is judged."""

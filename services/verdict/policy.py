@@ -5,26 +5,47 @@ follows the proof; from the proof and what a check has shown follows what become
 proofs is the rule that tests hold: more risk never means less proof. ``docs/policy.md`` is written from this file.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from math import asin, cos, radians, sin, sqrt
 from typing import Final
 
 from services.verdict.domain import Match
 from shared.events import Context
+from shared.factors import Factor
 
 _DAY_SECONDS: Final = 86_400.0
 _EARTH_KILOMETRES: Final = 6371.0
 
 
 class Proof(IntEnum):
-    """What is asked of the person, from least to most."""
+    """What is asked of the person, from least to most (ADR 25 says why in this order)."""
 
     NOTHING = 0  # a success of a moment ago stands for the scan
     SCAN = 1
-    SCAN_TWICE = 2  # two sessions, each of which must succeed
-    LOCKED = 3  # no proof is taken now
+    SCAN_AND_QUESTION = 2  # and the answer to the person's security question
+    SCAN_AND_CODE = 3  # and a one-time password
+    SCAN_TWICE = 4  # two sessions, each of which must succeed
+    SCAN_TWICE_AND_CODE = 5
+    LOCKED = 6  # no proof is taken now
+
+    @property
+    def scans(self) -> int:
+        """How many sessions must succeed."""
+        return 0 if self is Proof.NOTHING else 2 if self in (Proof.SCAN_TWICE, Proof.SCAN_TWICE_AND_CODE) else 1
+
+    @property
+    def factor(self) -> Factor | None:
+        """What must be known or owned besides."""
+        if self is Proof.SCAN_AND_QUESTION:
+            return Factor.QUESTION
+        return Factor.CODE if self in (Proof.SCAN_AND_CODE, Proof.SCAN_TWICE_AND_CODE) else None
+
+    @property
+    def words(self) -> str:
+        """As settings and terms have it."""
+        return self.name.lower().replace("_", " ")
 
 
 class Risk(StrEnum):
@@ -47,6 +68,8 @@ class Limits:
     lock_out_failures: int = 5
     lock_out_window_seconds: float = 900.0
     lock_out_seconds: float = 1800.0
+    step_up: Proof = Proof.SCAN_TWICE  # what one risk asks for
+    step_up_more: Proof = Proof.SCAN_TWICE_AND_CODE  # what more than one do
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,37 +124,88 @@ def facts_of(
     )
 
 
+_USUAL_LIMITS: Final = Limits()
 # One failure is a bad light; the second is a pattern.
 _FAILURES_THAT_WARN: Final = 2
 
 
-def proof_for(facts: Facts, least: Proof = Proof.SCAN, *, may_skip: bool = True) -> Proof:
-    """Return what is asked of the person. ``least`` and ``may_skip`` are the requester's terms."""
+def proof_for(
+    facts: Facts, least: Proof = Proof.SCAN, *, may_skip: bool = True, limits: Limits = _USUAL_LIMITS
+) -> Proof:
+    """Return what is wanted of the person. ``least`` and ``may_skip`` are the requester's terms."""
     if facts.locked:
         return Proof.LOCKED
     if facts.risks:
-        return max(least, Proof.SCAN_TWICE)
+        more = limits.step_up_more if len(facts.risks) > 1 else limits.step_up
+        return max(least, limits.step_up, more)
     if facts.recent and may_skip and least <= Proof.SCAN:
         return Proof.NOTHING
     return max(least, Proof.SCAN)
 
 
+def within_reach(wanted: Proof, enrolled: Collection[Factor]) -> Proof:
+    """Return the least proof, but no less than wanted, that a person with these factors can give.
+
+    Whoever lacks even that is asked for the most that they can give: nobody is shut out for what was never enrolled.
+    """
+    if wanted is Proof.LOCKED:
+        return wanted
+    able = [proof for proof in Proof if proof < Proof.LOCKED and (proof.factor is None or proof.factor in enrolled)]
+    return next((proof for proof in able if proof >= wanted), able[-1])
+
+
 class Conclusion(StrEnum):
-    """What a live check leads to."""
+    """What a live check, or an answer, leads to."""
 
     SUCCESS = "success"
     FAILURE = "failure"
-    ONCE_MORE = "once_more"  # it counts, and another must follow
+    ONCE_MORE = "once_more"  # it counts, and another check must follow
+    ASK = "ask"  # the proof's factor is asked for, whatever the check has shown
     NO_USE = "no_use"  # the picture was no use: the person may try again
 
 
-def conclude(match: Match, proof: Proof, passes: int) -> Conclusion:
-    """Return what a live check leads to; ``passes`` are the earlier sessions of this verification that succeeded."""
-    if proof is Proof.LOCKED or match is Match.OTHER:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the person has shown in this verification so far."""
+
+    passes: int = 0  # sessions that succeeded
+    refused: bool = False  # one has failed, and the answer to what was asked then is waited for
+    factors: frozenset[Factor] = frozenset()
+    wrong_answers: int = 0
+
+
+def conclude(match: Match, proof: Proof, shown: Shown) -> Conclusion:
+    """Return what a live check leads to, after what was shown before it.
+
+    A factor is asked for after a check that failed, too, so that being asked tells nobody how the check went.
+    """
+    if proof is Proof.LOCKED:
         return Conclusion.FAILURE
     if match is Match.NO_FACE:
         return Conclusion.NO_USE
-    return Conclusion.SUCCESS if passes + 1 >= proof else Conclusion.ONCE_MORE
+    if _is_to_come(proof.factor, shown):
+        return Conclusion.ASK
+    return _passed(proof, shown.passes + 1) if match is Match.SAME else Conclusion.FAILURE
+
+
+def conclude_answer(proof: Proof, shown: Shown, factor: Factor, *, right: bool, most_wrong: int) -> Conclusion:
+    """Return what the answer to a factor leads to, after what was shown before it."""
+    if proof is Proof.LOCKED:
+        return Conclusion.FAILURE
+    if not right:
+        return Conclusion.ASK if shown.wrong_answers + 1 < most_wrong else Conclusion.FAILURE
+    if shown.refused:
+        return Conclusion.FAILURE
+    now = replace(shown, factors=shown.factors | {factor})
+    return Conclusion.ASK if _is_to_come(proof.factor, now) else _passed(proof, now.passes)
+
+
+def _is_to_come(factor: Factor | None, shown: Shown) -> bool:
+    return factor is not None and factor not in shown.factors
+
+
+def _passed(proof: Proof, passes: int) -> Conclusion:
+    return Conclusion.SUCCESS if passes >= proof.scans else Conclusion.ONCE_MORE
 
 
 def locked_until(failures: Sequence[float], limits: Limits) -> float:

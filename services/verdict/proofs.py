@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.verdict.history import History, Remembered, context_of
-from services.verdict.policy import Limits, Past, Proof, Terms, facts_of, proof_for
+from services.verdict.policy import Limits, Past, Proof, Shown, Terms, facts_of, proof_for, within_reach
 from services.verdict.terms import TermsTable
+from shared.enrolled_factors import Asking, EnrolledFactors
 from shared.events import Outcome
+from shared.factors import Factor
 from shared.stores import Put, Update
 from shared.verification import Verification
 
@@ -17,13 +19,15 @@ class Asked:
 
     proof: Proof
     remembered: Remembered
+    asking: Asking | None = None  # of the proof's factor
 
 
 class Proofs:
     """Asks the policy. Everything that it looks at is in stores: nothing is taken from a page or an event."""
 
-    def __init__(self, *, history: History, terms: TermsTable, limits: Limits) -> None:
+    def __init__(self, *, history: History, factors: EnrolledFactors, terms: TermsTable, limits: Limits) -> None:
         self._history = history
+        self._factors = factors
         self._terms = terms
         self._limits = limits
 
@@ -43,7 +47,13 @@ class Proofs:
             requester_class=terms.requester_class,
             limits=self._limits,
         )
-        return Asked(proof_for(facts, terms.least_proof, may_skip=terms.may_skip), remembered)
+        wanted = proof_for(facts, terms.least_proof, may_skip=terms.may_skip, limits=self._limits)
+        if wanted.factor is None:
+            return Asked(wanted, remembered)
+        # Read only where it matters: most verifications need no more than the scan.
+        factors = await self._factors.of(_whose(verification))
+        proof = within_reach(wanted, factors)
+        return Asked(proof, remembered, factors[proof.factor] if proof.factor else None)
 
     def remember(self, verification: Verification, asked: Asked, outcome: Outcome, now: datetime) -> Put | Update:
         """Return the write that remembers how a check has decided."""
@@ -54,6 +64,12 @@ class Proofs:
             context_of(verification),
         )
         return self._history.add(_whose(verification), asked.remembered, check)
+
+
+def shown_in(verification: Verification) -> Shown:
+    """Return what the person has shown so far, as the verification's record has it."""
+    factors = frozenset(Factor(name) for name in verification.factors.split())
+    return Shown(verification.passes, verification.refused, factors, verification.wrong_answers)
 
 
 def _whose(verification: Verification) -> str:

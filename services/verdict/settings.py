@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from services.verdict.policy import Limits
+from services.verdict.terms import PROOFS, StepUp
 from shared.domain_names import domain_name
 from shared.failures import Bounds, Kind
 from shared.liveness_settings import LivenessSettings
@@ -69,6 +70,20 @@ class VerdictSettings(LivenessSettings, RetentionSettings):
         gt=0,
         le=86_400,
         description="How long the first lock-out lasts; each further one within a day twice as long, up to a day.",
+    )
+    step_up: StepUp = Field(
+        default="scan twice",
+        description="What one risk asks for. Of a person without that factor, the next more that can be had.",
+    )
+    step_up_more: StepUp = Field(
+        default="scan twice and code", description="What two or more risks ask for; never less than one does."
+    )
+    most_answers: int = Field(
+        default=3,
+        ge=1,
+        le=10,
+        description="So many wrong answers, or wrong one-time passwords, end a verification with failure: nobody "
+        "guesses.",
     )
     history_days: float = Field(
         default=365.0,
@@ -141,4 +156,6 @@ class VerdictSettings(LivenessSettings, RetentionSettings):
     @property
     def limits(self) -> Limits:
         """Where the policy's facts begin."""
-        return Limits(**{name: getattr(self, name) for name in Limits.__dataclass_fields__})
+        values = {name: getattr(self, name) for name in Limits.__dataclass_fields__}
+        proofs = {name: PROOFS[getattr(self, name)] for name in ("step_up", "step_up_more")}
+        return Limits(**{**values, **proofs})

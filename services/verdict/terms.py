@@ -13,7 +13,9 @@ from shared.events import Purpose
 
 # Systems of ours that ask by an event and read the verdict have no domain: together they are one class.
 INTERNAL_CLASS: Final = "internal"
-_PROOFS: Final = {"scan": Proof.SCAN, "scan twice": Proof.SCAN_TWICE}
+PROOFS: Final = {proof.words: proof for proof in Proof}
+
+StepUp = Literal["scan and question", "scan and code", "scan twice", "scan twice and code"]
 
 
 class Rule(BaseModel):
@@ -25,7 +27,7 @@ class Rule(BaseModel):
     purpose: Purpose | None = Field(default=None, description="The request's purpose, in any case; absent: any.")
     least_confidence_percent: float | None = Field(default=None, ge=0, le=100)
     least_similarity_percent: float | None = Field(default=None, ge=0, le=100)
-    least_proof: Literal["scan", "scan twice"] = Field(default="scan", description="Whatever the risk.")
+    least_proof: Literal["scan", StepUp] = Field(default="scan", description="Whatever the risk.")
     may_skip: bool = Field(default=True, description="Whether a recent success may stand for the scan.")
     requester_class: str | None = Field(
         default=None,
@@ -80,7 +82,7 @@ class TermsTable:
         return Terms(
             least_confidence_percent=self._least_confidence_percent if confidence is None else confidence,
             least_similarity_percent=self._least_similarity_percent if similarity is None else similarity,
-            least_proof=_PROOFS[rule.least_proof],
+            least_proof=PROOFS[rule.least_proof],
             may_skip=rule.may_skip,
             requester_class=rule.requester_class or requester or INTERNAL_CLASS,
         )

@@ -1,11 +1,14 @@
 /** What the session service knows of this verification and lets the page know. */
 export interface Facts {
-  screen: "start" | "check" | "wait" | "finished" | "expired" | "used_up" | "later";
+  screen: "start" | "check" | "answer" | "wait" | "finished" | "expired" | "used_up" | "later";
   attempt: number;
   tries_left: number;
   seconds_left: number;
   requester: string;
   purpose: string;
+  /** What is asked besides the check: "code", "question" and which, or nothing. */
+  asks: string;
+  asked_again: boolean;
   lights_optional: boolean;
   /** Whether this page films; else a page of the provider's does, and the browser comes back. */
   films: boolean;
@@ -88,6 +91,10 @@ export class Api {
 
   ended(attempt: number): Promise<Facts> {
     return this.facts("POST", "ended", { attempt });
+  }
+
+  answer(answer: string): Promise<Facts> {
+    return this.facts("POST", "answer", { answer });
   }
 
   declined(): Promise<Facts> {

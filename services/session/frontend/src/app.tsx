@@ -177,6 +177,11 @@ export function App({ api, first }: Props) {
     if (ending !== "offline") await trying(tellEnd);
   };
 
+  const answer = (given: string) => {
+    show("waiting");
+    return trying(async () => hear(await api.answer(given)));
+  };
+
   const decline = () => {
     leaveLine.current();
     return trying(async () => {
@@ -209,6 +214,7 @@ export function App({ api, first }: Props) {
             onBack={() => show("welcome")}
             onReady={() => show("ready")}
             onBegin={(lights) => void begin(lights)}
+            onAnswer={(given) => void answer(given)}
             onDecline={() => void decline()}
             onLook={() => void look()}
             onTakeOver={() => {

@@ -9,6 +9,7 @@ export type View =
   | "in_line"
   | "leaving"
   | "check"
+  | "answer"
   | "waiting"
   | "done"
   | "not_done"
@@ -36,6 +37,8 @@ export function viewOf(facts: Facts, seen: View = "loading"): View {
       return facts.attempt > 0 ? "not_done" : "welcome";
     case "check":
       return seen === "check" || seen === "not_done" ? seen : "running_elsewhere";
+    case "answer":
+      return "answer";
     case "wait":
       return "waiting";
     case "finished":
@@ -61,6 +64,7 @@ export function pollSeconds(view: View): number | null {
       return 3;
     case "welcome":
     case "ready":
+    case "answer":
       return 20;
     default:
       return null;

@@ -13,6 +13,7 @@ interface Props {
   onBack: () => void;
   onReady: () => void;
   onBegin: (lights: boolean) => void;
+  onAnswer: (answer: string) => void;
   onDecline: () => void;
   onLook: () => void;
   onTakeOver: () => void;
@@ -67,6 +68,8 @@ export function Screen(props: Props) {
           <Button onClick={props.onTakeOver}>{texts.running_elsewhere.here}</Button>
         </Page>
       );
+    case "answer":
+      return <Answer key={facts?.asks} {...props} />;
     case "in_line":
       return <InLine {...props} />;
     case "offline":
@@ -129,6 +132,38 @@ function Ready({ texts, facts, onBegin, onBack }: Props) {
       </section>
       <Button primary onClick={() => onBegin(!still)}>{texts.ready.begin}</Button>
       <Button onClick={onBack}>{texts.back}</Button>
+    </Page>
+  );
+}
+
+/** What is asked besides the check; it says nothing of how that went. */
+function Answer({ texts, facts, onAnswer, onDecline }: Props) {
+  const [given, setGiven] = useState("");
+  const [factor, question] = (facts?.asks ?? "").split(" ");
+  const questions: Record<string, string> = texts.answer.questions;
+  const code = factor === "code";
+  return (
+    <Page view="answer" title={texts.answer.title}>
+      {facts?.asked_again && <p role="alert">{texts.answer.wrong}</p>}
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (given.trim()) onAnswer(given.trim());
+        }}
+      >
+        <label htmlFor="given">{code ? texts.answer.code : (questions[question ?? ""] ?? question)}</label>
+        <input
+          id="given"
+          required
+          maxLength={200}
+          value={given}
+          inputMode={code ? "numeric" : "text"}
+          autoComplete={code ? "one-time-code" : "off"}
+          onChange={(event) => setGiven(event.target.value)}
+        />
+        <button type="submit" className="primary">{texts.answer.go_on}</button>
+      </form>
+      <Button onClick={onDecline}>{texts.give_up}</Button>
     </Page>
   );
 }

@@ -9,6 +9,8 @@ const facts = (screen: Facts["screen"], attempt = 0): Facts => ({
   seconds_left: 600,
   requester: "shop.example",
   purpose: "",
+  asks: "",
+  asked_again: false,
   lights_optional: true,
   films: true,
   consent_version: "1",
@@ -37,6 +39,11 @@ describe("where the page stands", () => {
     expect(viewOf(facts("expired"), "ready")).toBe("expired");
     expect(viewOf(facts("used_up"), "not_done")).toBe("no_tries");
     expect(viewOf(facts("later"), "ready")).toBe("later");
+  });
+
+  it("shows what is asked besides the check as often as it is asked", () => {
+    expect(viewOf(facts("answer", 1), "waiting")).toBe("answer");
+    expect(viewOf(facts("answer", 1), "answer")).toBe("answer");
   });
 
   it("asks again where something can change, and never while it films", () => {

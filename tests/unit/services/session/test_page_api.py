@@ -29,6 +29,7 @@ from shared.liveness_rekognition import RekognitionProvider
 from shared.tables import FAILURES
 from shared.verification import Attempt, State, Verification
 from shared.verifications import Verifications
+from tests.support.answering import answers
 from tests.support.asgi import serving
 from tests.support.emulated_aws import Emulated
 from tests.support.recording import RecordingPublisher
@@ -125,11 +126,11 @@ async def program(emulated: Emulated, publisher: RecordingPublisher) -> AsyncIte
         )  # fmt: skip
         api = PageApi(
             verifications=verifications, attempts=attempts, admission=admission, most_attempts=3, lights_optional=True,
-            providers=providers, clock=program.now,
+            answers=answers(emulated, publisher, program.now), providers=providers, clock=program.now,
         )  # fmt: skip
         page = ScanPage(
             verifications=verifications, attempts=attempts, providers=providers, admission=admission, most_attempts=3,
-            clock=program.now,
+            answers=answers(emulated, publisher, program.now), clock=program.now,
             more_routes=api.routes(),
         )  # fmt: skip
         async with serving(page.application()) as url:

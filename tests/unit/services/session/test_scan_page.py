@@ -25,6 +25,7 @@ from shared.liveness_providers import only
 from shared.liveness_rekognition import RekognitionProvider
 from shared.verification import State, Verification
 from shared.verifications import Verifications
+from tests.support.answering import answers
 from tests.support.asgi import serving
 from tests.support.emulated_aws import Emulated
 from tests.support.recording import RecordingPublisher
@@ -147,6 +148,7 @@ async def page(emulated: Emulated, publisher: RecordingPublisher) -> AsyncIterat
         application = ScanPage(
             verifications=page.verifications,
             attempts=attempts,
+            answers=answers(emulated, publisher, page.now),
             providers=providers,
             admission=Admission(page.tokens, "http://127.0.0.1"),
             most_attempts=3,

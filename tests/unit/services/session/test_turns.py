@@ -29,6 +29,7 @@ from shared.stores import Tables
 from shared.tables import TURNS
 from shared.verification import State, Verification
 from shared.verifications import Verifications
+from tests.support.answering import answers
 from tests.support.asgi import serving
 from tests.support.emulated_aws import Emulated
 from tests.support.recording import RecordingPublisher
@@ -201,6 +202,8 @@ async def test_pages_of_two_hundred_persons_at_once_are_all_served_and_told_how_
     admission = Admission(tokens, "http://127.0.0.1")
     provider = only(line := Provider(emulated, PER_SECOND))
 
+    told = answers(emulated, publisher, lambda: datetime.now(UTC))
+
     def replica() -> Any:
         attempts = Attempts(
             verifications=verifications, publisher=publisher, providers=provider,
@@ -211,11 +214,11 @@ async def test_pages_of_two_hundred_persons_at_once_are_all_served_and_told_how_
         )  # fmt: skip
         api = PageApi(
             verifications=verifications, attempts=attempts, admission=admission, most_attempts=3, lights_optional=True,
-            providers=provider, clock=lambda: datetime.now(UTC),
+            answers=told, providers=provider, clock=lambda: datetime.now(UTC),
         )  # fmt: skip
         return ScanPage(
             verifications=verifications, attempts=attempts, providers=provider, admission=admission, most_attempts=3,
-            clock=lambda: datetime.now(UTC), more_routes=api.routes(),
+            answers=told, clock=lambda: datetime.now(UTC), more_routes=api.routes(),
         ).application()  # fmt: skip
 
     async with AsyncExitStack() as open_parts:

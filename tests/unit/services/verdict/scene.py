@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.verdict.announcing import Announcing
+from services.verdict.answering import Answering
 from services.verdict.auditing import Auditing
 from services.verdict.comparison import RekognitionFaces
 from services.verdict.evidence import EvidenceStore
@@ -17,7 +18,17 @@ from services.verdict.openings import Openings
 from services.verdict.policy import Limits
 from services.verdict.proofs import Proofs
 from services.verdict.terms import Rule, TermsTable
-from shared.events import CaptureCompleted, DeadlinePassed, Outcome, PostRequested, VerdictReached, VerificationOpened
+from shared.answer_box import AnswerBox
+from shared.enrolled_factors import EnrolledFactors
+from shared.events import (
+    CaptureCompleted,
+    DeadlinePassed,
+    Outcome,
+    PostRequested,
+    ProofGiven,
+    VerdictReached,
+    VerificationOpened,
+)
 from shared.failure_tallies import FailureTallies
 from shared.failures import Bounds, Kind
 from shared.legal_photos import LegalPhotos
@@ -25,6 +36,7 @@ from shared.liveness import LivenessProvider
 from shared.liveness_providers import only
 from shared.liveness_rekognition import RekognitionProvider
 from shared.person_keys import PersonKeys
+from shared.queries import Queries
 from shared.stores import Tables
 from shared.verification import Attempt, State, Verification
 from shared.verifications import Verifications
@@ -33,6 +45,7 @@ from tests.support.received import received
 from tests.support.recording import RecordingPublisher
 
 ATTEMPTS = 3
+MOST_WRONG = 3
 
 
 FAILURES = Bounds(dict.fromkeys(Kind, 3))
@@ -83,7 +96,41 @@ class Scene:
     @property
     def proofs(self) -> Proofs:
         terms = TermsTable(self.rules, least_confidence_percent=80.0, least_similarity_percent=99.0)
-        return Proofs(history=History(self.tables, 365), terms=terms, limits=self.limits)
+        return Proofs(history=History(self.tables, 365), factors=self.factors, terms=terms, limits=self.limits)
+
+    @property
+    def factors(self) -> EnrolledFactors:
+        aws, settings = self.aws or self.emulated.aws, self.emulated.settings
+        keys = PersonKeys(aws, self.tables, settings) if self.aws else self.emulated.keys
+        return EnrolledFactors(self.tables, Queries(aws, settings), keys)
+
+    @property
+    def box(self) -> AnswerBox:
+        return AnswerBox(self.aws or self.emulated.aws, self.emulated.settings)
+
+    @property
+    def answering(self) -> Answering:
+        return Answering(
+            verifications=self.verifications,
+            proofs=self.proofs,
+            factors=self.factors,
+            box=self.box,
+            failures=FailureTallies(self.tables, FAILURES),
+            announcing=self.announcing(self.publisher),
+            most_wrong=MOST_WRONG,
+            clock=self.clock,
+        )
+
+    async def answered(self, verification: Verification, text: str, number: int = 1) -> Verification:
+        """Let the person's browser give an answer, and the verdict look at it; return the record."""
+        sealed = await self.box.close(verification.verification_id, text)
+        await self.verifications.answer(verification.verification_id, "", sealed, self.clock())
+        await self.given(verification, number)
+        return await self.record(verification)
+
+    async def given(self, verification: Verification, number: int = 1) -> None:
+        data = ProofGiven(verification_id=verification.verification_id, number=number)
+        await self.answering.on_given(received(data))
 
     def announcing(self, publisher: RecordingPublisher) -> Announcing:
         return Announcing(

@@ -16,15 +16,19 @@ from services.verdict.policy import (
     Past,
     Proof,
     Risk,
+    Shown,
     Terms,
     conclude,
+    conclude_answer,
     distance_kilometres,
     facts_of,
     locked_until,
     proof_for,
+    within_reach,
 )
 from services.verdict.settings import VerdictSettings
 from shared.events import Context
+from shared.factors import Factor
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
@@ -202,61 +206,159 @@ def test_the_longest_lock_out_is_what_counts() -> None:
 
 
 def test_proofs_are_ordered_from_least_to_most() -> None:
-    assert sorted(Proof) == [Proof.NOTHING, Proof.SCAN, Proof.SCAN_TWICE, Proof.LOCKED]
-    assert (Proof.SCAN, Proof.SCAN_TWICE) == (1, 2)  # the number of sessions that must succeed
+    assert [one.words for one in sorted(Proof)] == [
+        "nothing", "scan", "scan and question", "scan and code", "scan twice", "scan twice and code", "locked",
+    ]  # fmt: skip
+    assert sorted(Proof) == list(Proof)
+
+
+def test_each_proof_says_how_many_scans_and_which_factor_it_takes() -> None:
+    assert {one: (one.scans, one.factor) for one in Proof if one < Proof.LOCKED} == {
+        Proof.NOTHING: (0, None),
+        Proof.SCAN: (1, None),
+        Proof.SCAN_AND_QUESTION: (1, Factor.QUESTION),
+        Proof.SCAN_AND_CODE: (1, Factor.CODE),
+        Proof.SCAN_TWICE: (2, None),
+        Proof.SCAN_TWICE_AND_CODE: (2, Factor.CODE),
+    }
+    assert Proof.LOCKED.factor is None
 
 
 ALL_FACTS = [
     Facts(locked=locked, recent=recent, risks=frozenset(risk for risk, holds in zip(Risk, held, strict=True) if holds))
     for locked, recent, *held in product([False, True], repeat=2 + len(Risk))
 ]
-TERMS = list(product([Proof.SCAN, Proof.SCAN_TWICE], [True, False]))
+ASKED = [one for one in Proof if Proof.NOTHING < one < Proof.LOCKED]
+TERMS = list(product(ASKED, [True, False]))
+STEPS = [replace(LIMITS, step_up=one, step_up_more=more) for one, more in product(ASKED[1:], repeat=2)]
+ENROLLED: list[set[Factor]] = [set(), {Factor.QUESTION}, {Factor.CODE}, set(Factor)]
 
 
 @pytest.mark.parametrize(("least", "may_skip"), TERMS)
 def test_each_combination_of_facts_has_its_proof(least: Proof, may_skip: bool) -> None:
-    for one in ALL_FACTS:
-        proof = proof_for(one, least, may_skip=may_skip)
+    for one, limits in product(ALL_FACTS, [LIMITS, *STEPS]):
+        proof = proof_for(one, least, may_skip=may_skip, limits=limits)
         if one.locked:
             assert proof is Proof.LOCKED
         elif one.risks:
-            assert proof is Proof.SCAN_TWICE
+            more = limits.step_up_more if len(one.risks) > 1 else limits.step_up
+            assert proof is max(least, limits.step_up, more)
         elif one.recent and may_skip and least is Proof.SCAN:
             assert proof is Proof.NOTHING
         else:
             assert proof is least
     assert proof_for(Facts()) is Proof.SCAN
     assert proof_for(Facts(recent=True)) is Proof.NOTHING
+    assert proof_for(Facts(risks=frozenset([Risk.ELSEWHERE]))) is Proof.SCAN_TWICE
+    assert proof_for(Facts(risks=frozenset([Risk.ELSEWHERE, Risk.NEW_DEVICE]))) is Proof.SCAN_TWICE_AND_CODE
 
 
 @pytest.mark.parametrize(("least", "may_skip"), TERMS)
 def test_more_risk_never_means_less_proof(least: Proof, may_skip: bool) -> None:
-    for one, other in product(ALL_FACTS, repeat=2):
-        riskier = one.locked <= other.locked and one.risks <= other.risks and one.recent >= other.recent
-        if riskier:
-            assert proof_for(one, least, may_skip=may_skip) <= proof_for(other, least, may_skip=may_skip)
+    """Whatever the steps, and whatever the person has enrolled."""
+    riskier = [
+        (one, other)
+        for one, other in product(ALL_FACTS, repeat=2)
+        if one.locked <= other.locked and one.risks <= other.risks and one.recent >= other.recent
+    ]
+    for limits in STEPS:
+        wanted = {one: proof_for(one, least, may_skip=may_skip, limits=limits) for one in ALL_FACTS}
+        for one, other in riskier:
+            assert wanted[one] <= wanted[other]
     for one in ALL_FACTS:
-        assert proof_for(one, least, may_skip=may_skip) <= proof_for(one, Proof.SCAN_TWICE, may_skip=may_skip)
+        assert proof_for(one, least, may_skip=may_skip) <= proof_for(one, ASKED[-1], may_skip=may_skip)
         assert proof_for(one, least, may_skip=True) <= proof_for(one, least, may_skip=False)
 
 
+@pytest.mark.parametrize("enrolled", ENROLLED)
+def test_more_wanted_never_means_less_asked_for(enrolled: set[Factor]) -> None:
+    for one, other in product(Proof, repeat=2):
+        if one <= other:
+            assert within_reach(one, enrolled) <= within_reach(other, enrolled)
+
+
+@pytest.mark.parametrize("enrolled", ENROLLED)
+def test_what_a_person_lacks_is_made_up_for_by_more_and_by_the_most_there_is(enrolled: set[Factor]) -> None:
+    for wanted in Proof:
+        asked = within_reach(wanted, enrolled)
+        assert asked.factor is None or asked.factor in enrolled
+        if wanted.factor is None or wanted.factor in enrolled:
+            assert asked is wanted
+        elif wanted is Proof.SCAN_TWICE_AND_CODE:
+            assert asked is Proof.SCAN_TWICE
+        else:
+            assert wanted < asked < Proof.LOCKED
+    assert within_reach(Proof.SCAN_AND_QUESTION, {Factor.CODE}) is Proof.SCAN_AND_CODE
+    assert within_reach(Proof.SCAN_AND_QUESTION, set()) is Proof.SCAN_TWICE
+    assert within_reach(Proof.SCAN_AND_CODE, {Factor.QUESTION}) is Proof.SCAN_TWICE
+
+
+ASKING = [one for one in Proof if one.factor and one < Proof.LOCKED]
+ANSWERED = frozenset(Factor)
+
+
 @pytest.mark.parametrize(
-    ("match", "proof", "passes", "conclusion"),
+    ("match", "proof", "shown", "conclusion"),
     [
-        (Match.SAME, Proof.NOTHING, 0, Conclusion.SUCCESS),
-        (Match.SAME, Proof.SCAN, 0, Conclusion.SUCCESS),
-        (Match.SAME, Proof.SCAN, 1, Conclusion.SUCCESS),
-        (Match.SAME, Proof.SCAN_TWICE, 0, Conclusion.ONCE_MORE),
-        (Match.SAME, Proof.SCAN_TWICE, 1, Conclusion.SUCCESS),
-        (Match.SAME, Proof.SCAN_TWICE, 2, Conclusion.SUCCESS),
-        *[(Match.SAME, Proof.LOCKED, passes, Conclusion.FAILURE) for passes in range(9)],
-        *[(Match.NO_FACE, Proof.LOCKED, passes, Conclusion.FAILURE) for passes in range(3)],
-        *[(Match.OTHER, proof, passes, Conclusion.FAILURE) for proof in Proof for passes in range(3)],
-        *[(Match.NO_FACE, proof, 1, Conclusion.NO_USE) for proof in Proof if proof is not Proof.LOCKED],
+        (Match.SAME, Proof.NOTHING, Shown(), Conclusion.SUCCESS),
+        (Match.SAME, Proof.SCAN, Shown(), Conclusion.SUCCESS),
+        (Match.SAME, Proof.SCAN, Shown(passes=1), Conclusion.SUCCESS),
+        (Match.SAME, Proof.SCAN_TWICE, Shown(), Conclusion.ONCE_MORE),
+        (Match.SAME, Proof.SCAN_TWICE, Shown(passes=1), Conclusion.SUCCESS),
+        (Match.SAME, Proof.SCAN_TWICE, Shown(passes=2), Conclusion.SUCCESS),
+        (Match.SAME, Proof.SCAN_AND_CODE, Shown(factors=ANSWERED), Conclusion.SUCCESS),
+        (Match.SAME, Proof.SCAN_AND_CODE, Shown(factors=frozenset([Factor.QUESTION])), Conclusion.ASK),
+        (Match.SAME, Proof.SCAN_AND_QUESTION, Shown(factors=frozenset([Factor.CODE])), Conclusion.ASK),
+        (Match.SAME, Proof.SCAN_TWICE_AND_CODE, Shown(factors=ANSWERED), Conclusion.ONCE_MORE),
+        (Match.SAME, Proof.SCAN_TWICE_AND_CODE, Shown(passes=1, factors=ANSWERED), Conclusion.SUCCESS),
+        *[(match, proof, Shown(passes=2), Conclusion.ASK) for match in (Match.SAME, Match.OTHER) for proof in ASKING],
+        *[(match, Proof.LOCKED, Shown(passes, factors=ANSWERED), Conclusion.FAILURE)
+          for match in Match for passes in range(3)],
+        *[(Match.OTHER, proof, Shown(passes, factors=ANSWERED), Conclusion.FAILURE)
+          for proof in Proof for passes in range(3)],
+        *[(Match.NO_FACE, proof, Shown(passes=1), Conclusion.NO_USE) for proof in Proof if proof is not Proof.LOCKED],
+    ],
+)  # fmt: skip
+def test_a_check_leads_to_one_conclusion(match: Match, proof: Proof, shown: Shown, conclusion: Conclusion) -> None:
+    assert conclude(match, proof, shown) is conclusion
+
+
+def answered(proof: Proof, shown: Shown, factor: Factor = Factor.CODE, *, right: bool = True) -> Conclusion:
+    return conclude_answer(proof, shown, factor, right=right, most_wrong=3)
+
+
+@pytest.mark.parametrize(
+    ("proof", "shown", "conclusion"),
+    [
+        (Proof.SCAN_AND_CODE, Shown(passes=1), Conclusion.SUCCESS),
+        (Proof.SCAN_TWICE_AND_CODE, Shown(passes=1), Conclusion.ONCE_MORE),
+        (Proof.SCAN_TWICE_AND_CODE, Shown(passes=2), Conclusion.SUCCESS),
+        (Proof.SCAN_AND_QUESTION, Shown(passes=1), Conclusion.ASK),
+        (Proof.SCAN_AND_QUESTION, Shown(passes=1, factors=frozenset([Factor.QUESTION])), Conclusion.SUCCESS),
+        (Proof.SCAN, Shown(passes=1), Conclusion.SUCCESS),
+        (Proof.SCAN_TWICE, Shown(passes=1), Conclusion.ONCE_MORE),
+        (Proof.LOCKED, Shown(passes=2), Conclusion.FAILURE),
     ],
 )
-def test_a_check_leads_to_one_conclusion(match: Match, proof: Proof, passes: int, conclusion: Conclusion) -> None:
-    assert conclude(match, proof, passes) is conclusion
+def test_a_right_answer_leads_on_as_what_is_asked_by_then_says(
+    proof: Proof, shown: Shown, conclusion: Conclusion
+) -> None:
+    assert answered(proof, shown) is conclusion
+    assert answered(proof, replace(shown, wrong_answers=2)) is conclusion
+
+
+@pytest.mark.parametrize("proof", Proof)
+def test_no_answer_makes_up_for_a_check_that_failed(proof: Proof) -> None:
+    for factor in Factor:
+        assert answered(proof, Shown(passes=2, refused=True), factor) is Conclusion.FAILURE
+
+
+@pytest.mark.parametrize("proof", [one for one in Proof if one is not Proof.LOCKED])
+def test_a_wrong_answer_is_asked_for_again_until_the_last_and_says_nothing_of_the_check(proof: Proof) -> None:
+    for refused in (False, True):
+        led = [answered(proof, Shown(2, refused, ANSWERED, wrong), right=False) for wrong in range(4)]
+        assert led == [Conclusion.ASK, Conclusion.ASK, Conclusion.FAILURE, Conclusion.FAILURE]
+        assert answered(Proof.LOCKED, Shown(2, refused), right=False) is Conclusion.FAILURE
 
 
 @pytest.mark.parametrize(
@@ -355,7 +457,10 @@ def test_limits_and_terms_begin_where_the_settings_do() -> None:
         "lock_out_failures": 5,
         "lock_out_window_seconds": 900.0,
         "lock_out_seconds": 1800.0,
+        "step_up": "scan twice",
+        "step_up_more": "scan twice and code",
     }
-    assert Limits() == Limits(**defaults)
+    steps = {"step_up": Proof.SCAN_TWICE, "step_up_more": Proof.SCAN_TWICE_AND_CODE}
+    assert Limits() == Limits(**{**defaults, **steps})
     terms = Terms(80.0, 99.0, "shops")
     assert (terms.least_proof, terms.may_skip) == (Proof.SCAN, True)
