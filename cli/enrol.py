@@ -24,7 +24,8 @@ _PROGRESS_EVERY: Final = 50
 _LOCATOR: Final = re.compile(r"[A-Za-z0-9._:~-]{1,200}\Z")
 
 
-def _person(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+def person_option(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Return an id of a person as it was given. Raises BadParameter."""
     if value is not None and not _PERSON.match(value):
         raise click.BadParameter("1 to 200 of the characters A-Z a-z 0-9 . _ ~ - are expected")
     return value
@@ -63,7 +64,7 @@ def _is_code(code: object) -> bool:
 
 
 @click.command()
-@click.option("--person", callback=_person, help="Your id of the person.")
+@click.option("--person", callback=person_option, help="Your id of the person.")
 @click.option(
     "--photo",
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
@@ -144,7 +145,7 @@ async def _enrol(
             locator=locator,
             expires_at=expires_at,
             codes=codes,
-            operator=await _operator(aws),
+            operator=await operator_of(aws),
         )
     finally:
         aws.close()
@@ -161,7 +162,7 @@ async def _enrol_bulk(file: Path, report: Path, days: int, *, as_json: bool) -> 
 
     try:
         enrolment = Enrolment(aws, Tables(aws, settings), settings)
-        operator = await _operator(aws)
+        operator = await operator_of(aws)
         outcomes = await enrol_all(enrolment, rows, days=days, operator=operator, progress=progress)
     finally:
         aws.close()
@@ -173,7 +174,7 @@ async def _enrol_bulk(file: Path, report: Path, days: int, *, as_json: bool) -> 
         raise click.exceptions.Exit(1)
 
 
-async def _operator(aws: Aws) -> str:
+async def operator_of(aws: Aws) -> str:
     """Return who calls, as AWS has authenticated them."""
     answer = await aws.call("sts.GetCallerIdentity", aws.client("sts").get_caller_identity)
     return str(answer["Arn"])

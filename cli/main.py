@@ -13,6 +13,7 @@ from cli.commands import Commands
         "up": ("cli.up:up", "Run the embedded system until interrupted."),
         "run": ("cli.run:run", "Run one service."),
         "enrol": ("cli.enrol:enrol", "Register a person's photo and wallet; print a locator."),
+        "factor": ("cli.factor:factor", "Enrol what a person can be asked besides the face."),
         "erase": ("cli.erase:erase", "Forget a person, everywhere."),
         "export": ("cli.export:export", "Write a person's own copy of what is held."),
         "audit": ("cli.audit:audit", "Check or export the audit trail."),

@@ -167,3 +167,49 @@ def test_a_file_without_a_needed_column_is_refused_whole(run: Run) -> None:
     result = run("enrol", "--bulk", "few.csv")
     assert result.exit_code == 2
     assert result.stderr.startswith("facescan enrol: few.csv: line 1: no column wallet")
+
+
+# -- what is asked besides the face ----------------------------------------------------------------------------------
+
+
+def test_a_person_s_factors_are_enrolled_noted_and_removed_and_no_secret_is_printed(run: Run) -> None:
+    enrolled(run, "eva")
+    made = run("factor", "code", "eva", "--issuer", "id.example", "--output", "eva.txt", "--json")
+    assert made.exit_code == 0, made.stderr
+    address = Path("eva.txt").read_text()
+    assert address.startswith("otpauth://totp/id.example:identity?secret=")
+    assert Path("eva.txt").stat().st_mode & 0o077 == 0
+    secret = address.partition("secret=")[2].partition("&")[0]
+    Path("answer.txt").write_text("Rex the 2nd\n")
+    asked = run("factor", "question", "eva", "--question", "first-pet", "--answer", "answer.txt")
+    assert asked.exit_code == 0, asked.stderr
+    assert run("factor", "remove", "eva", "code").stdout == "removed code\n"
+    assert run("factor", "remove", "eva", "code").stdout == "there was no code\n"
+    trail = run("audit", "export", "--output", "trail.jsonl")
+    assert trail.exit_code == 0, trail.stderr
+    lines = Path("trail.jsonl").read_text()
+    assert lines.count("factor.enrolled") == 2
+    assert lines.count("factor.removed") == 2
+    for shown in (made.output, asked.output, lines):
+        assert secret not in shown
+        assert "Rex" not in shown
+        assert "eva" not in lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("code", "nobody-enrolled", "--output", "new.txt"), "not enrolled"),
+        (("code", "eve", "--output", "there.txt"), "exists already"),
+        (("question", "eve", "--question", "shoe-size", "--answer", "there.txt"), "--question"),
+        (("question", "eve", "--question", "first-pet", "--answer", "there.txt"), "--answer"),
+        (("remove", "eve", "face"), "face"),
+    ],
+)
+def test_what_cannot_be_enrolled_is_said_in_one_line(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    Path("there.txt").write_text(" .-.\n")
+    result = run("factor", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not Path("new.txt").exists()

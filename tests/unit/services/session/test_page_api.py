@@ -20,7 +20,7 @@ from services.session.tokens import BrowserKey, Tokens
 from services.session.turns import Turns
 from shared import metrics
 from shared.addresses import Addresses
-from shared.events import CaptureCompleted, DeadlinePassed, Outcome, SessionCreated
+from shared.events import CaptureCompleted, DeadlinePassed, Outcome, ProofGiven, SessionCreated
 from shared.failure_tallies import FailureTallies, KnownBlocks
 from shared.failures import Bounds, Kind, kind_of
 from shared.liveness import ProviderTroubleError, Streaming
@@ -365,3 +365,61 @@ async def test_what_is_kept_of_an_address_and_a_device_is_a_keyed_hash(program: 
 
 def _count(histogram: Any) -> float:
     return float(next(sample.value for sample in histogram.collect()[0].samples if sample.name.endswith("_count")))
+
+
+# -- what is asked besides the check ---------------------------------------------------------------------------------
+
+
+async def ask(program: Program, asks: str = "code") -> Verification:
+    """Let the verdict ask for more after the first check."""
+    await program.begin()
+    attempt = await program.verifications.attempt(program.identifier, 1)
+    assert attempt is not None
+    await program.verifications.ask(await program.record(), attempt, asks, program.now(), refused=[])
+    return await program.record()
+
+
+async def test_what_is_asked_is_shown_and_its_answer_is_sealed_and_told_without_a_word_of_it(program: Program) -> None:
+    await ask(program, "question first-pet")
+    _, state = await program.call("state")
+    assert (state["screen"], state["asks"], state["asked_again"]) == ("answer", "question first-pet", False)
+    assert (state["tries_left"], state["attempt"]) == (3, 1)
+    program.publisher.sent.clear()
+    status, state = await program.call("answer", {"answer": "Rex the 2nd"})
+    assert (status, state["screen"], state["asks"]) == (200, "wait", "")
+    record = await program.record()
+    assert record.state is State.ANSWERED
+    assert "Rex" not in record.answer
+    (told,) = program.publisher.of(ProofGiven)
+    assert told.data == ProofGiven(verification_id=program.identifier, number=1)
+
+
+async def test_an_answer_is_told_again_when_nobody_looks_at_it_and_with_the_same_id(program: Program) -> None:
+    await ask(program)
+    await program.call("answer", {"answer": "123456"})
+    await program.call("state")
+    assert len(program.publisher.of(ProofGiven)) == 1
+    program.ahead = timedelta(seconds=7)
+    await program.call("state")
+    await program.call("answer", {"answer": "654321"})
+    told = program.publisher.of(ProofGiven)
+    assert len(told) == 3
+    assert len({one.event.id for one in told}) == 1
+
+
+@pytest.mark.parametrize("state", ["start", "check"])
+async def test_an_answer_that_nobody_asked_for_changes_nothing(program: Program, state: str) -> None:
+    if state == "check":
+        await program.begin()
+    _, facts = await program.call("answer", {"answer": "123456"})
+    assert facts["screen"] == state
+    assert program.publisher.of(ProofGiven) == []
+    assert (await program.record()).answer == ""
+
+
+@pytest.mark.parametrize("said", [{}, {"answer": ""}, {"answer": "x" * 201}, {"answer": 123456}, {"code": "123456"}])
+async def test_what_is_no_answer_is_refused_and_not_repeated(program: Program, said: Any) -> None:
+    await ask(program)
+    status, answer = await program.call("answer", said)
+    assert (status, answer["error"]) == (422, "wrong")
+    assert "123456" not in json.dumps(answer)

@@ -18,7 +18,7 @@ from services.session.context import Fingerprints
 from services.session.scan_page import ScanPage
 from services.session.tokens import Tokens
 from services.session.turns import Turns
-from shared.events import CaptureCompleted, DeadlinePassed, Outcome, SessionCreated
+from shared.events import CaptureCompleted, DeadlinePassed, Outcome, ProofGiven, SessionCreated
 from shared.failure_tallies import KnownBlocks
 from shared.liveness import SessionOrder
 from shared.liveness_providers import only
@@ -79,11 +79,13 @@ class Page:
         """Open the address and follow it nowhere."""
         return await self.ask("GET", f"/scan/{token or self.tokens.make(self.identifier)}")
 
-    async def request(self, method: str, path: str = "", *, form: bool = True) -> tuple[int, str, dict[str, str]]:
+    async def request(
+        self, method: str, path: str = "", *, form: bool = True, **fields: str
+    ) -> tuple[int, str, dict[str, str]]:
         """Do something on the page with this browser's cookie, its form token too unless told otherwise."""
         key = self.key
         headers = {"Cookie": f"scan-{self.identifier}={self.tokens.write_key(key)}"}
-        data = {"form_token": self.tokens.form_token(key)} if form and method == "POST" else None
+        data = {"form_token": self.tokens.form_token(key), **fields} if form and method == "POST" else None
         return await self.ask(method, f"/check/{self.identifier}{path}", headers, data)
 
     async def ask(
@@ -433,3 +435,26 @@ async def test_the_actions_are_posts(page: Page) -> None:
 async def test_the_style_sheet_is_served(page: Page) -> None:
     async with page.http.get(f"{page.url}/scan.css") as answer:
         assert (answer.status, answer.content_type) == (200, "text/css")
+
+
+async def test_what_is_asked_besides_the_check_is_a_form_without_any_script(page: Page) -> None:
+    await page.start()
+    attempt = await page.verifications.attempt(page.identifier, 1)
+    assert attempt is not None
+    await page.verifications.ask(await page.record(), attempt, "question first-pet", page.now(), refused=[])
+    _, html, _ = await page.request("GET")
+    assert heading(html) == "One more question"
+    assert '<label for="given">What was the name of your first pet?</label>' in html
+    assert "not right" not in html
+    status, _, headers = await page.request("POST", "/answers", answer=" Rex ")
+    assert (status, headers["location"]) == (303, f"/check/{page.identifier}")
+    record = await page.record()
+    assert record.state is State.ANSWERED
+    assert await page.shown() == "One moment"
+    assert len(page.publisher.of(ProofGiven)) == 1
+    await page.verifications.settle_answer(record, {"state": State.ASKED, "wrong_answers": 1, "asks": "code"})
+    _, html, _ = await page.request("GET")
+    assert 'inputmode="numeric"' in html
+    assert "not right" in html
+    await page.request("POST", "/answers", answer="  ")
+    assert (await page.record()).state is State.ASKED

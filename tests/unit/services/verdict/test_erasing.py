@@ -19,6 +19,7 @@ from services.verdict.history import History, Remembered
 from services.verdict.policy import Past
 from shared.audit_check import ChainCheck, stored_lines
 from shared.deleter import Deleter
+from shared.enrolled_factors import EnrolledFactors
 from shared.erasure import Erasure
 from shared.events import Outcome, PersonErasureRequested, VerdictReached, utc_text
 from shared.holdings import PERSONAL, Holdings
@@ -78,6 +79,9 @@ class Planted:
         assert isinstance(history, Put)
         await emulated.tables.put(history)
         await RegisteredKeys(emulated.tables).register(self.wallet_id, "v=DKIM1;k=ed25519;p=AAAA")
+        factors = EnrolledFactors(emulated.tables, emulated.queries, emulated.keys)
+        await factors.enrol_code(self.person)
+        await factors.enrol_question(self.person, "first-pet", self.code)
         await VerifiedCodes(emulated.tables, emulated.queries, emulated.keys).save(self.person, "passport", self.code)
         verification = Verification(
             verification_id=self.verification_id, state=State.OPENED, locator=self.locator, expires_at=now + 600,

@@ -251,3 +251,16 @@ def test_a_wrong_terms_file_is_named_with_place_and_reason(tmp_path: Path, conte
         read_terms(file)
     assert str(caught.value).startswith(f"FACESCAN_VERDICT_TERMS: {file}: {where}")
     assert "\n" not in str(caught.value)
+
+
+async def test_many_checks_begun_before_the_first_has_failed_still_meet_the_lock_out(scene: Scene) -> None:
+    """No tally blocks them, for nothing had failed when they began; the sixth fails though it shows the person."""
+    begun = []
+    for number in range(6):
+        verification = await scene.requested()
+        attempt = await scene.captured(verification)
+        scene.emulated.film(attempt.provider_session_id, "alice" if number == 5 else "mallory")
+        begun.append(verification)
+    for verification in begun:
+        await scene.capture(verification)
+    assert scene.outcomes() == [Outcome.FAILURE] * 6
