@@ -41,7 +41,13 @@ _THRESHOLDS: Final = {
     "FaceIouHeightThreshold": 0.15,
     "OvalFitTimeout": 7000,
 }
-_NOTHING_FITS: Final = {"OvalIouThreshold": 0.9999, "FaceIouWidthThreshold": 5, "FaceIouHeightThreshold": 5}
+# And for so long that somebody has the time to look at the check on a slow machine.
+_NOTHING_FITS: Final = {
+    "OvalIouThreshold": 0.9999,
+    "FaceIouWidthThreshold": 5,
+    "FaceIouHeightThreshold": 5,
+    "OvalFitTimeout": 60_000,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,11 +71,3 @@ def one_system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         if request.param == "azure":
             settings["FACESCAN_LIVENESS_PROVIDER"] = "azure"
         yield start_system(tmp_path_factory.mktemp(request.param), open_parts, kafka=kafka, settings=settings)
-
-
-@pytest.fixture(scope="session")
-def page_system(real_kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """One system for all tests of the scan page: on a real Kafka, with time for slow machines and short attempts."""
-    settings = {"FACESCAN_VERIFICATION_SECONDS": "240", "FACESCAN_ATTEMPT_SECONDS": "28"}
-    with ExitStack() as open_parts:
-        yield start_system(tmp_path_factory.mktemp("page"), open_parts, kafka=real_kafka, settings=settings)

@@ -200,7 +200,7 @@ async def again(page: Page) -> None:
 async def filming(page: Page) -> None:
     """Wait until the component has connected and films."""
     await page.wait_for_selector(".liveness-detector video", timeout=SCREEN_SECONDS * 1000)
-    await page.wait_for_selector("text=Rec", timeout=SCREEN_SECONDS * 1000)
+    await page.wait_for_selector(".amplify-liveness-recording-icon", timeout=SCREEN_SECONDS * 1000)
 
 
 async def give_up(page: Page) -> None:

@@ -18,6 +18,8 @@ from services.session.pages import STYLE
 from tests.e2e.conftest import Running
 from tests.support.kafka_fixtures import leave_untested
 
+pytestmark = pytest.mark.kafka
+
 # Asked for, and left to the browser: the wallet does not drive the page itself.
 BY_HAND = Role("by hand", "SUCCESS", shows_up=False)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]

@@ -11,10 +11,8 @@ from playwright.async_api import async_playwright
 
 from services.session.page_files import BUILT
 from tests.e2e.conftest import Running
+from tests.e2e.scan_page.side_by_side import side_by_side
 from tests.e2e.scanning import Person, again, agree, asked, begin, filming, give_up, launched, screen, start
-from tests.e2e.side_by_side import scenes, side_by_side
-
-__all__ = ["scenes"]
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(420)]  # one test waits for all: see side_by_side
 
@@ -55,10 +53,16 @@ async def test_a_second_tab_disturbs_nothing_and_another_browser_is_refused(pers
 @pytest.mark.parametrize("lights", [True, False], ids=["light challenge", "without lights"])
 @side_by_side
 async def test_a_live_owner_is_a_success_with_each_challenge(person: Person, lights: bool) -> None:
-    """Every chunk's signature was verified on the way."""
+    """Every chunk's signature was verified on the way; the policy allows what WebAssembly needs and no other code."""
     await person.before_camera()
     async with person.page() as page:
-        await agree(page, person.url)
+        document = await page.goto(person.url)
+        assert document is not None
+        policy = (await document.all_headers())["content-security-policy"]
+        assert [word for word in policy.replace(";", "").split() if "unsafe" in word] == ["'wasm-unsafe-eval'"]
+        assert policy.startswith("default-src 'none';")
+        await screen(page, "welcome")
+        await page.click("button.primary")
         await begin(page, lights=lights)
         await screen(page, "done")
         text = (await page.inner_text("main")).lower()

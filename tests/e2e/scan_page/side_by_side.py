@@ -15,7 +15,7 @@ import pytest
 from playwright.async_api import async_playwright
 
 from tests.e2e.conftest import Running
-from tests.e2e.scanning import Browsers, asked, chromium, launched
+from tests.e2e.scanning import Browsers, asked, launched
 
 Scene = Callable[..., Awaitable[None]]
 
@@ -69,12 +69,3 @@ class Scenes:
         async with async_playwright() as playwright, launched(playwright, self._folder) as browsers:
             ends = await asyncio.gather(*(play(item, browsers) for item in self._items), return_exceptions=True)
         return {item.nodeid: end for item, end in zip(self._items, ends, strict=True)}
-
-
-@pytest.fixture(scope="module")
-def scenes(request: pytest.FixtureRequest, page_system: Running, tmp_path_factory: pytest.TempPathFactory) -> Scenes:
-    """The scenes of this module that were chosen."""
-    chromium()
-    items = [one for one in request.session.items if isinstance(one, pytest.Function) and one.module is request.module]
-    chosen = [one for one in items if hasattr(one.function, "scene")]
-    return Scenes(chosen, page_system, tmp_path_factory.mktemp("film"))
