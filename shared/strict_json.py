@@ -99,7 +99,10 @@ def _check_bounds(data: bytes, colons: int, bounds: JsonBounds) -> None:
     # Brackets alone, of one kind; each round takes away the innermost of every nest.
     nests = marks.translate(_ONE_KIND, _NOT_BRACKETS)
     for _ in range(bounds.most_depth):
-        nests = nests.replace(b"[]", b"")
+        left = nests.replace(b"[]", b"")
+        if len(left) == len(nests):
+            break
+        nests = left
     if b"[" in nests:
         raise JsonError(JsonProblem.TOO_COMPLEX, f"nested more than {bounds.most_depth} deep")
 

@@ -161,8 +161,10 @@ def within(opened: trace.Span | None) -> Iterator[None]:
 
 def traceparent_of(opened: trace.Span | None) -> str | None:
     """Return the ``traceparent`` of a span of ``open_span``."""
+    if opened is None:
+        return None
     with within(opened):
-        return current_traceparent() if opened is not None else None
+        return current_traceparent()
 
 
 def current_traceparent() -> str | None:

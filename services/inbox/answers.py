@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -98,10 +99,17 @@ def problem(
         headers = b"retry-after: %d\r\n" % max(1, math.ceil(retry_after_seconds))
     if reason is Reason.METHOD:
         headers = b"allow: %s\r\n" % allow
-    document = {
-        "status": status,
-        "title": reason.value.replace("_", " "),
-        "reason": reason.value,
-        "detail": detail or _DETAIL[reason],
-    }
-    return Answer(status, reason, orjson.dumps(document), headers)
+    return Answer(status, reason, _document(reason, detail or _DETAIL[reason]), headers)
+
+
+# Junk comes in kinds: what is said of one piece is nearly always what was said of the one before.
+@lru_cache(maxsize=256)
+def _document(reason: Reason, detail: str) -> bytes:
+    return orjson.dumps(
+        {
+            "status": STATUS[reason],
+            "title": reason.value.replace("_", " "),
+            "reason": reason.value,
+            "detail": detail,
+        }
+    )
