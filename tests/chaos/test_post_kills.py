@@ -109,7 +109,7 @@ async def ask_for(kafka: str, count: int, seconds: float) -> set[str]:
     return asked
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(340 + 20 * KILLS)
 async def test_every_post_arrives_signed_while_signer_sender_and_broker_are_killed(
     kafka_cluster: Cluster, tmp_path: Path
 ) -> None:

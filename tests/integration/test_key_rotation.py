@@ -26,11 +26,14 @@ from shared.keys import SigningKey
 from shared.resolver import Answer
 from shared.settings import StoreSettings
 from tests.support.emulated_aws import EmulatedAws
+from tests.support.rotating import Zone, rotate_under_load
 from tests.support.service_process import ROOT
 from tests.support.signing_primary import TSIG, TSIG_NAME, Site, signing_primary
 from tests.unit.emulators.processes import running
 
 DOMAIN = "identity.example"
+ROTATIONS = int(os.environ.get("ROTATIONS", "1"))
+SECONDS = float(os.environ.get("ROTATION_SECONDS", "1"))
 RECORD = SigningKey.generate("x").record
 
 
@@ -138,6 +141,17 @@ async def test_a_key_is_made_published_seen_through_unbound_used_and_followed_by
     assert [old[generation].sight for generation in (Generation.NLWEB, Generation.POLLYWEB)] == [
         Sight.REVOKED, Sight.SEEN,
     ]  # fmt: skip
+
+
+async def test_no_signature_is_refused_by_receivers_behind_unbound_while_keys_rotate_under_load(
+    site: Site, aws: EmulatedAws
+) -> None:
+    """``ROTATIONS`` and ``ROTATION_SECONDS`` make it longer."""
+    zone = Zone(DOMAIN, site.writer(), site.unbound.address)
+    timing = Timing(rotate_seconds=SECONDS, settle_seconds=3, keep_seconds=5)
+    receivers = await rotate_under_load(aws, zone, timing, ROTATIONS)
+    assert [one.refused for one in receivers] == [[]] * len(receivers)
+    assert all(one.verified > 20 for one in receivers)
 
 
 def facescan(environment: dict[str, str], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
