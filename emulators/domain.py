@@ -65,6 +65,14 @@ class AskingDomain:
         answer = await self._post(json_fields.text(fields, "inbox"), orjson.dumps(message))
         return {"hook": hook, "answer": answer}
 
+    async def say(self, fields: JsonObject) -> JsonObject:
+        """Sign any one message and post it; see `emulators.peers`."""
+        correlation = json_fields.text(fields, "correlation", str(uuid.uuid4()))
+        header = self._header(json_fields.text(fields, "to"), json_fields.text(fields, "subject"), correlation)
+        message = sign(header, json_fields.mapping(fields, "body"), self._key, self._selector, Generation.NLWEB)
+        answer = await self._post(json_fields.text(fields, "inbox"), orjson.dumps(message))
+        return {"correlation": correlation, "answer": answer}
+
     def _request(self, fields: JsonObject) -> tuple[bytes, str]:
         generation = Generation(json_fields.one_of(fields, "generation", tuple(Generation), Generation.NLWEB.value))
         correlation = json_fields.text(fields, "correlation", str(uuid.uuid4()))

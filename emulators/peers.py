@@ -8,11 +8,15 @@ Domain:   POST /<domain>/ask        {"inbox": URL, "to": "id.example", "locator"
                                      "generation": "nlweb" | "pollyweb", "copies": 1, "forge": false}
                                     → {correlation, sent_at, answers: [{status, body, seconds}]}
           GET  /<domain>/answer/<correlation>?wait_seconds=30    → {received_at, from, body}; 404 if none came
+          POST /<domain>/say        {"inbox", "to", "subject", "body", "correlation"?}, any message, signed
+                                    → {correlation, answer}
           POST /<domain>/call       {"inbox", "to", "citizen", "function": "Liveness"} → {hook, answer}
           GET  /<domain>/handled/<hook>?wait_seconds=30          → what its Handled@Talker said
 Wallet:   POST /<wallet>/behave     {"wallet": id, "shows_up": true, "face": "alice", "confidence": 98.5,
                                      "think_seconds": 0.2, "done": true, "status": "SUCCEEDED", "faces": 1,
-                                     "reference_image": true}
+                                     "reference_image": true, "reads_seconds": 0, "steps": 0,
+                                     "authenticator"?: base32, "knows"?: text}
+                                    `steps`: how much more of what the page asks for is done after the first check
           POST /<wallet>/invite     {"inbox", "to", "biostamp", "wallet": id, "purpose"?, "correlation"?, "context"?}
                                     as its broker, into a new chat → {correlation, chat, status}
           GET  /<wallet>/answer/<correlation>                    as above, to an invitation
@@ -87,6 +91,7 @@ class Peers:
                 web.post("/{name}/respond", self._respond),
                 web.post("/{name}/ask", self._ask),
                 web.get("/{name}/answer/{correlation}", self._answer),
+                web.post("/{name}/say", self._say),
                 web.post("/{name}/call", self._call),
                 web.get("/{name}/handled/{correlation}", self._handled),
                 web.post("/{name}/invite", self._invite),
@@ -150,6 +155,9 @@ class Peers:
         if answer is None:
             return _json({"error": f"no answer to {correlation} within {wait_seconds:g} s"}, 404)
         return _json(answer)
+
+    async def _say(self, request: web.Request) -> web.Response:
+        return _json(await self._domain(request).say(json_fields.read_object(await request.read())))
 
     async def _call(self, request: web.Request) -> web.Response:
         return _json(await self._domain(request).call(json_fields.read_object(await request.read())))

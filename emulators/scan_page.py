@@ -42,6 +42,7 @@ class Page:
     url: str
     forms: dict[str, Form] = field(default_factory=dict)
     session_id: str | None = None
+    waits: bool = False  # it looks again by itself
     provider_url: str | None = None  # where the camera is, when it is not on this page
 
     def form(self, form_id: str) -> Form:
@@ -62,6 +63,8 @@ class _PageParser(HTMLParser):
         given = {name: value or "" for name, value in attrs}
         if given.get("data-session-id"):
             self._page.session_id = given["data-session-id"]
+        if tag == "meta" and given.get("http-equiv") == "refresh":
+            self._page.waits = True
         if tag == "a" and given.get("id") == "provider":
             self._page.provider_url = given.get("href")
         elif tag == "form":
@@ -110,10 +113,18 @@ class Browser:
         """GET a page; anything but 200 is a PageError."""
         return await self._walk("GET", url, None)
 
-    async def submit(self, page: Page, form_id: str) -> Page:
-        """POST a form with its hidden inputs, as pressing its button does."""
+    async def submit(self, page: Page, form_id: str, **typed: str) -> Page:
+        """POST a form with its hidden inputs and what was typed, as pressing its button does."""
         form = page.form(form_id)
-        return await self._walk("POST", urljoin(page.url, form.action), urlencode(form.inputs).encode())
+        return await self._walk("POST", urljoin(page.url, form.action), urlencode({**form.inputs, **typed}).encode())
+
+    async def settled(self, page: Page) -> Page:
+        """Look again while the page says that it waits."""
+        until = time.monotonic() + self._patience_seconds
+        while page.waits and time.monotonic() < until:
+            await asyncio.sleep(_AGAIN_SECONDS)
+            page = await self.open(page.url)
+        return page
 
     async def film_elsewhere(self, url: str) -> str:
         """Go through the provider's own page, which is another site, and return where it leads back to."""

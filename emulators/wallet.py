@@ -16,11 +16,12 @@ import aiohttp
 
 from emulators import json_fields
 from emulators.answers import Answers
+from emulators.authenticator import password
 from emulators.broker import PROMPT_SUBJECT, PromptError
 from emulators.json_fields import FieldError, JsonObject
 from emulators.mailbox import Mailbox
 from emulators.pictures import MOST_FACES
-from emulators.scan_page import Browser, PageError
+from emulators.scan_page import Browser, Page, PageError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -50,6 +51,10 @@ class Behaviour:
     think_seconds: float = 0.0
     done: bool = True
     status: str = "SUCCEEDED"
+    reads_seconds: float = 0.0  # before start is pressed, if there is still something to start
+    steps: int = 0  # how often the person does what else the page asks for, after the first check
+    authenticator: str = ""  # the secret, base32
+    knows: str = ""  # the answer to a security question
 
 
 @dataclass(slots=True)
@@ -68,6 +73,8 @@ class Popup:
     started_at: float | None = None
     captured_at: float | None = None
     done_at: float | None = None
+    checks: int = 0
+    asked: int = 0
     closed_at: float | None = None
     session_id: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -106,6 +113,10 @@ class Wallet:
             reference_image=json_fields.flag(fields, "reference_image", default=True),
             think_seconds=json_fields.number(fields, "think_seconds", usual.think_seconds, most=600.0),
             done=json_fields.flag(fields, "done", default=True),
+            reads_seconds=json_fields.number(fields, "reads_seconds", usual.reads_seconds, most=60.0),
+            steps=json_fields.whole(fields, "steps", usual.steps, most=20),
+            authenticator=json_fields.text(fields, "authenticator", None) or "",
+            knows=json_fields.text(fields, "knows", None) or "",
             status=json_fields.one_of(fields, "status", ("SUCCEEDED", "FAILED", "IN_PROGRESS"), usual.status),
         )
         self._behaviours[wallet] = behaviour
@@ -205,34 +216,56 @@ class Wallet:
             popup.problem = str(error) or type(error).__name__
 
     async def _scan(self, popup: Popup, url: str, behaviour: Behaviour) -> None:
-        """Open the page, press start, stand before the camera, tell the page that it is done."""
+        """Open the page, do the check, and then what else the page asks for."""
         async with Browser(url) as browser:
             began = time.perf_counter()
             page = await browser.open(url)
             popup.page_fetched_at = time.time()
-            began = _lap(popup, "page", began)
-            page = await browser.submit(page, "start")
-            popup.started_at = time.time()
-            popup.session_id = page.session_id
-            began = _lap(popup, "start", began)
-            if page.session_id is None and page.provider_url is None:
-                raise PageError("the page after start names no liveness session")
-            await asyncio.sleep(behaviour.think_seconds)
-            began = time.perf_counter()
-            back = None
-            if page.provider_url is not None:
-                await self._stand_before_other_camera(page.provider_url, behaviour)
-                back = await browser.film_elsewhere(page.provider_url)
-            elif page.session_id is not None:
-                await self._stand_before_camera(page.session_id, behaviour)
-            popup.captured_at = time.time()
-            began = _lap(popup, "camera", began)
-            if back is not None:
-                page = await browser.open(back)
-            if behaviour.done:
-                await browser.submit(page, "done")
-                popup.done_at = time.time()
-                _lap(popup, "done", began)
+            _lap(popup, "page", began)
+            if behaviour.reads_seconds:
+                await asyncio.sleep(behaviour.reads_seconds)
+                page = await browser.open(page.url)
+                if "start" not in page.forms:
+                    return  # nothing is asked any more
+            page = await self._check(popup, browser, page, behaviour)
+            for _ in range(behaviour.steps):
+                page = await browser.settled(page)
+                if "answer" in page.forms:
+                    popup.asked += 1
+                    given = password(behaviour.authenticator) if behaviour.authenticator else behaviour.knows
+                    page = await browser.submit(page, "answer", answer=given)
+                elif "start" in page.forms:
+                    page = await self._check(popup, browser, page, behaviour)
+                else:
+                    return
+
+    async def _check(self, popup: Popup, browser: Browser, page: Page, behaviour: Behaviour) -> Page:
+        """Press start, stand before the camera, tell the page that it is done; return what it shows then."""
+        began = time.perf_counter()
+        page = await browser.submit(page, "start")
+        popup.started_at = time.time()
+        popup.session_id = page.session_id
+        popup.checks += 1
+        _lap(popup, "start", began)
+        if page.session_id is None and page.provider_url is None:
+            raise PageError("the page after start names no liveness session")
+        await asyncio.sleep(behaviour.think_seconds)
+        began = time.perf_counter()
+        back = None
+        if page.provider_url is not None:
+            await self._stand_before_other_camera(page.provider_url, behaviour)
+            back = await browser.film_elsewhere(page.provider_url)
+        elif page.session_id is not None:
+            await self._stand_before_camera(page.session_id, behaviour)
+        popup.captured_at = time.time()
+        began = _lap(popup, "camera", began)
+        if back is not None:
+            page = await browser.open(back)
+        if behaviour.done:
+            page = await browser.submit(page, "done")
+            popup.done_at = time.time()
+            _lap(popup, "done", began)
+        return page
 
     async def _stand_before_camera(self, session_id: str, behaviour: Behaviour) -> None:
         order = {
