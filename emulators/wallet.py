@@ -115,8 +115,8 @@ class Wallet:
             done=json_fields.flag(fields, "done", default=True),
             reads_seconds=json_fields.number(fields, "reads_seconds", usual.reads_seconds, most=60.0),
             steps=json_fields.whole(fields, "steps", usual.steps, most=20),
-            authenticator=json_fields.text(fields, "authenticator", None) or "",
-            knows=json_fields.text(fields, "knows", None) or "",
+            authenticator=json_fields.text(fields, "authenticator", usual.authenticator),
+            knows=json_fields.text(fields, "knows", usual.knows),
             status=json_fields.one_of(fields, "status", ("SUCCEEDED", "FAILED", "IN_PROGRESS"), usual.status),
         )
         self._behaviours[wallet] = behaviour

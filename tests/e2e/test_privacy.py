@@ -1,6 +1,7 @@
 """What a whole system keeps and shows of a person: looked for in every store, by what was planted there."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import re
@@ -26,9 +27,11 @@ from cli.run import SERVICES
 from emulators.pictures import make_picture
 from services.session.tokens import Tokens
 from services.verdict.evidence import EvidenceStore
+from shared.enrolled_factors import EnrolledFactors
 from shared.events import derived_id
 from shared.liveness import Finding, Result
 from shared.person_keys import PersonKeys
+from shared.queries import Queries
 from shared.stores import Tables
 from shared.tables import ATTEMPTS, HISTORY
 from shared.topics import DAY_SECONDS, DEAD_OURS, DEAD_THEIRS, TOPICS
@@ -53,6 +56,8 @@ class Person:
     wallet_id: str = field(default_factory=lambda: str(uuid4()))
     locator: str = field(default_factory=lambda: f"locator-{uuid4().hex}")
     code: str = field(default_factory=lambda: f"passport-{uuid4().hex}")
+    answer: str = field(default_factory=lambda: f"answer{uuid4().hex}")
+    otp_secret: bytes = b""
     device: str = field(default_factory=lambda: f"device-{uuid4().hex}")
     correlation: str = field(default_factory=lambda: str(uuid4()))
     sessions: list[str] = field(default_factory=list)
@@ -70,7 +75,11 @@ class Person:
     @property
     def biometric(self) -> dict[str, bytes]:
         """What is nowhere in the open, not even before the erasure. The picture's bytes end with its pixels."""
-        return {"picture": make_picture(self.person)[-60:], "code": self.code.encode(), "data key": self.key}
+        return {
+            "picture": make_picture(self.person)[-60:], "code": self.code.encode(), "data key": self.key,
+            "answer": self.answer.encode(), "secret of passwords": self.otp_secret,
+            "the same for an authenticator": base64.b32encode(self.otp_secret),
+        }  # fmt: skip
 
     @property
     def secrets(self) -> dict[str, bytes]:
@@ -129,11 +138,13 @@ async def verify(running: Running, load: Load, peers: Peers, person: Person) -> 
         wallet_id=person.wallet_id, locator=person.locator, expires_at=datetime.now(UTC) + timedelta(days=1),
         codes={"passport": person.code},
     )  # fmt: skip
-    await peers.behave(
-        WALLET, {"wallet": person.wallet_id, "face": person.person, "confidence": CONFIDENCE, "shows_up": True}
-    )
+    factors = EnrolledFactors(tables, Queries(demo.aws, demo.stores), keys)
+    person.otp_secret = await factors.enrol_code(person.person)
+    await factors.enrol_question(person.person, "first-pet", person.answer)
+    behaviour = {"face": person.person, "confidence": CONFIDENCE, "steps": 3, "knows": person.answer}
+    await peers.behave(WALLET, {"wallet": person.wallet_id, "shows_up": True, **behaviour})
     order = {"inbox": demo.inbox, "to": demo.domain, "locator": person.locator, "correlation": person.correlation}
-    await peers.ask(SHOP, order)
+    await peers.ask(SHOP, {**order, "purpose": "to be asked"})
     answer = await peers.answer(SHOP, person.correlation, 30)
     assert answer is not None
     assert answer["body"]["Result"] == "SUCCESS"
@@ -153,6 +164,8 @@ async def verify(running: Running, load: Load, peers: Peers, person: Person) -> 
         ExpressionAttributeNames={"#c": "context"},
         ExpressionAttributeValues={":c": {"S": json.dumps({"device": person.device})}},
     )
+    (popup,) = (one for one in await peers.popups(WALLET) if one["wallet"] == person.wallet_id)
+    assert popup["asked"] == 1, "the answer was given"
     person.sessions = [attempt.provider_session_id]
     person.key = (await keys.get(person.person)).secret
     assert await tables.get(HISTORY.name, {"person": person.person})
@@ -201,11 +214,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     directory = tmp_path_factory.mktemp("privacy")
     run = Run()
     person = run.person
+    terms = directory / "terms.json"
+    terms.write_text('{"rules": [{"purpose": "to be asked", "least_proof": "scan and question"}]}')
     with collecting() as collector:
         with ExitStack() as open_parts:
             settings = {
                 "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "FACESCAN_SCAN_TOKEN_SECRET": TOKEN_SECRET,
-                "FACESCAN_LOG_LEVEL": "DEBUG",
+                "FACESCAN_LOG_LEVEL": "DEBUG", "FACESCAN_VERDICT_TERMS": str(terms),
             }  # fmt: skip
             running = start_system(directory / ".facescan", open_parts, kafka=None, settings=settings)
             running.drive(lambda load, peers: verify(running, load, peers, person))
@@ -260,6 +275,7 @@ def test_a_forgotten_person_is_found_in_no_table_and_no_version_of_an_object(run
     planted = {one["store"] for one in run.erased["stores"] if one["found"]}
     assert planted >= {
         "dynamodb persons", "dynamodb person-keys", "dynamodb locators", "dynamodb codes", "dynamodb history",
+        "dynamodb factors",
         "dynamodb verifications", "dynamodb attempts", "dynamodb verdicts", "s3 legal photos", "s3 evidence",
     }  # fmt: skip
     assert run.erase_seconds < 60
@@ -288,7 +304,7 @@ def test_the_verdict_service_looks_for_what_has_had_its_time_by_itself(run: Run)
     assert any(orjson.loads(line)["message"] == "retention" for line in log.splitlines() if line.startswith(b"{"))
 
 
-def test_no_log_event_trace_or_metric_holds_a_picture_a_score_a_token_a_key_or_a_code(run: Run) -> None:
+def test_no_log_event_trace_or_metric_holds_a_picture_a_score_a_token_a_key_a_code_or_an_answer(run: Run) -> None:
     """One exception is stated: the page's address in the message to the wallet, in the two queues of Async Post."""
     marks = {**run.person.secrets, **run.signing_keys}
     assert len(run.signing_keys) >= 1
