@@ -1,7 +1,7 @@
 """Fuzz the front door: bodies, headers, envelopes and key records, thrown at the real door inside this process.
 
 Nothing may crash, no answer may be a 5xx, every answer must be well framed, and memory must stay where it was.
-A failure prints the case; ``--seed`` makes a run again.
+A failure prints the case's bytes; ``--seed`` makes a run like the one before, with new keys and times.
 """
 
 import contextlib
@@ -209,7 +209,7 @@ def _read_record(cases: Cases) -> None:
 @click.command()
 @click.option("--count", type=int, help="So many connections.")
 @click.option("--minutes", type=float, help="For so long; without --count, one minute.")
-@click.option("--seed", type=int, help="Of an earlier run, to make it again.")
+@click.option("--seed", type=int, help="Of an earlier run, to make one like it; keys and times are new.")
 def main(count: int | None, minutes: float | None, seed: int | None) -> None:
     """Fuzz the front door until told to end; exit code 1 names a case that it did not stand."""
     logging.disable(logging.CRITICAL)
