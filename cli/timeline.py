@@ -121,6 +121,15 @@ async def following(
 
     Inside the block the positions are fixed: nothing that happens from then on is missed. Raises UnavailableError.
     """
+    async with records(bootstrap, from_start=from_start, security=security) as consumer:
+        yield _steps(consumer)
+
+
+@asynccontextmanager
+async def records(
+    bootstrap: str, *, from_start: bool = False, security: Mapping[str, Any] = MappingProxyType({})
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """As ``following``, with the records as they are on the topics."""
     consumer = AIOKafkaConsumer(
         *TOPICS,
         bootstrap_servers=bootstrap,
@@ -140,12 +149,12 @@ async def following(
         await consumer.stop()
         raise UnavailableError(f"Kafka at {bootstrap} cannot be read: {type(error).__name__}") from error
     try:
-        yield _steps(consumer)
+        yield consumer
     finally:
         await consumer.stop()
 
 
-async def _steps(consumer: Any) -> AsyncIterator[Step]:
+async def _steps(consumer: AIOKafkaConsumer) -> AsyncIterator[Step]:
     async for record in consumer:
         step = step_of(record.headers, record.value, record.timestamp)
         if step is not None:

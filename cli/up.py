@@ -51,26 +51,45 @@ set_option = click.option(
 @click.option("--kafka", metavar="HOST:PORT", help="Use this broker instead of the embedded one.")
 @click.option("--aws", metavar="URL", help="Use this endpoint for every AWS service instead of the emulated one.")
 @set_option
+@click.option(
+    "--playground/--no-playground",
+    default=None,
+    help="Whether to serve the playground, a page to try it in; yes, unless --aws or --json is given.",
+)
 @json_option
-def up(directory: Path, kafka: str | None, aws: str | None, settings: dict[str, str], as_json: bool) -> None:
+def up(
+    *,
+    directory: Path,
+    kafka: str | None,
+    aws: str | None,
+    settings: dict[str, str],
+    playground: bool | None,
+    as_json: bool,
+) -> None:
     """Run the whole system on this machine until interrupted.
 
     Starts an embedded Kafka broker, an emulated AWS, a resolver for the emulated internet and the four services, and
-    writes system.json once all are ready. A service that dies is started again.
+    writes system.json once all are ready. A service that dies is started again. Then it prints the address of the
+    playground: a page to be verified on, with everything that happens beside it.
 
     \b
     Examples:
       facescan up
       facescan up --kafka localhost:9092 --set FACESCAN_VERIFICATION_SECONDS=30
     """  # noqa: D301 - \b is click's mark for lines that are not to be wrapped
+    if playground and aws:
+        raise click.UsageError("--playground orders about the emulated AWS's camera: it cannot be used with --aws")
     report = (lambda _: None) if as_json else click.echo
-    workbench = Workbench(directory, kafka=kafka, aws=aws, settings=settings, report=report)
+    wanted = not (aws or as_json) if playground is None else playground
+    workbench = Workbench(directory, kafka=kafka, aws=aws, settings=settings, playground=wanted, report=report)
     why = None
     with Interruptible() as interrupted:
         try:
             workbench.start()
             path = workbench.directory / FILE_NAME
             click.echo(path.read_text().replace("\n", " ") if as_json else f"ready: {path}")
+            if wanted:
+                report(f"playground: {workbench.start_playground()}")
             why = workbench.wait_for_failure()
         finally:
             interrupted.ignore()

@@ -34,6 +34,7 @@ from cli.workbench_environment import (
     azure_environment,
     base_environment,
     chat_endpoints,
+    frame_environment,
     service_environment,
     system_environment,
     verification_seconds,
@@ -58,7 +59,8 @@ class Workbench:
 
     ``kafka`` (host:port) and ``aws`` (URL) take the places of the embedded ones. ``settings`` are variables for the
     services, by their whole names. ``services`` are those that it runs; somebody else runs
-    others, with their ``environment``. ``report`` gets one line for each step of the start and the stop.
+    others, with their ``environment``. ``playground``: let its page frame the scan page, for ``start_playground``.
+    ``report`` gets one line for each step of the start and the stop.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Workbench:
         aws: str | None = None,
         settings: Mapping[str, str] | None = None,
         services: Sequence[str] = SERVICES,
+        playground: bool = False,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.directory = directory.absolute()
@@ -82,6 +85,8 @@ class Workbench:
         self._face_model = self.directory / "face-model"
         self._endpoint_map = self.directory / "endpoints.toml"
         self._streaming_port = 0
+        self._playground_port = 0
+        self._wants_playground = playground
         self._report = report
         self._processes = Supervisor(self._write)
         self._system: System | None = None
@@ -119,7 +124,7 @@ class Workbench:
         self._began = time.monotonic()
         self._take_folder()
         self._open.enter_context(self._processes)
-        (self._streaming_port,) = free_ports(1)
+        self._streaming_port, self._playground_port = free_ports(2)
         kafka, aws, dns = self._start_emulators()
         azure = self._start_azure() if wants_azure(self._settings) else ""
         inbox_port, session_port, chat_port, *ops_ports = free_ports(3 + len(SERVICES))
@@ -136,7 +141,11 @@ class Workbench:
             face_model=self._face_model,
             endpoint_map=self._endpoint_map,
             streaming=f"wss://{HOST}:{self._streaming_port}" if self._aws is None else None,
-            settings={**(azure_environment(azure) if azure else {}), **self._settings},
+            settings={
+                **(azure_environment(azure) if azure else {}),
+                **(frame_environment(self._playground_port) if self._wants_playground else {}),
+                **self._settings,
+            },
         )
         inbox = f"http://{HOST}:{ports.inbox}/inbox"
         self._prepare(kafka, aws, inbox, shared)
@@ -166,6 +175,15 @@ class Workbench:
         self._processes.restart_the_dead()
         self._write()
         return self._system
+
+    def start_playground(self) -> str:
+        """Start the playground beside the system that runs; return its URL. Raises UnavailableError."""
+        arguments = ["--system", str(self.directory / FILE_NAME), "--port", str(self._playground_port)]
+        child = Child(
+            "playground", "cli.playground", arguments, base_environment(), self._log("playground"), restarts=True
+        )
+        self._processes.start(child)
+        return self._processes.wait_for_line("playground", _READY, _START_SECONDS)
 
     def stop(self) -> None:
         """End the services, then the emulators; nothing is left behind. May be called at any time, also twice."""

@@ -148,6 +148,11 @@ def azure_environment(url: str) -> dict[str, str]:
     }
 
 
+def frame_environment(port: int) -> dict[str, str]:
+    """Return the setting by which the playground at ``port``, and no other page, may frame the scan page."""
+    return {"FACESCAN_DEVELOPMENT_FRAMED_BY": f"http://{HOST}:{port}"}
+
+
 def key_environment(domain: str, dns: str) -> dict[str, str]:
     """Return the settings by which `facescan keys` works on the emulated internet."""
     return {

@@ -13,7 +13,7 @@ from services.session.context import Fingerprints
 from services.session.host_http import host_application
 from services.session.page_api import PageApi
 from services.session.page_files import PageFiles, Program, check_model, find_program
-from services.session.page_headers import program_headers
+from services.session.page_headers import framed_by, program_headers
 from services.session.prompting import Prompting
 from services.session.prompts import prompts
 from services.session.scan_page import ScanPage
@@ -44,6 +44,8 @@ from shared.tables import ATTEMPTS, FAILURES, LOCATORS, PERSON_KEYS, PERSONS, TU
 from shared.verifications import Verifications
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from services.session.host import Host
 
 log = logging.getLogger(__name__)
@@ -111,10 +113,13 @@ def build(settings: SessionSettings) -> Service:
         program_headers=headers,
         more_routes=routes,
     )
-    service.serve(page.application(), settings.session_host, settings.session_port, variable="FACESCAN_SESSION_PORT")
+    application: ASGIApp = page.application()
+    if settings.development_framed_by is not None:
+        application = framed_by(settings.development_framed_by, application)
+    service.serve(application, settings.session_host, settings.session_port, variable="FACESCAN_SESSION_PORT")
     if settings.chat_port is not None:
-        application = host_application(partial(_host, settings, verifications, attempts, tokens, fingerprints))
-        service.serve(application, settings.chat_host, settings.chat_port, variable="FACESCAN_CHAT_PORT")
+        host = host_application(partial(_host, settings, verifications, attempts, tokens, fingerprints))
+        service.serve(host, settings.chat_host, settings.chat_port, variable="FACESCAN_CHAT_PORT")
     service.read(
         Consuming(
             topic=VerificationRequested.topic,

@@ -53,6 +53,12 @@ class SessionSettings(LivenessSettings):
         pattern=r"^wss://[^/\s]+$",
         description="Development only: where the page streams to instead of AWS, for example the stand-in.",
     )
+    development_framed_by: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/\s;,'\"]+$",
+        description="Development only: the one origin whose pages may show the scan page in a frame, for example the "
+        "playground's. Everywhere else no page may: whoever frames it could lead a person's clicks.",
+    )
     verification_seconds: float = Field(
         default=600.0, gt=0, le=3600, description="How long a person may take when the request does not say."
     )
@@ -78,6 +84,11 @@ class SessionSettings(LivenessSettings):
         if self.development_streaming_url is not None:
             raise ValueError(
                 "FACESCAN_DEVELOPMENT_STREAMING_URL sends video elsewhere than to the provider: it is refused unless "
+                "FACESCAN_ENVIRONMENT is development"
+            )
+        if self.development_framed_by is not None:
+            raise ValueError(
+                "FACESCAN_DEVELOPMENT_FRAMED_BY lets another page frame the scan page: it is refused unless "
                 "FACESCAN_ENVIRONMENT is development"
             )
         if REKOGNITION in self.providers_used and (self.streaming_role is None or self.face_model is None):
