@@ -152,11 +152,12 @@ class Playground:
 
     async def _verify(self, request: web.Request) -> web.Response:
         order = await _order(request)
-        by_stand_in = order.get("camera") != "own"
-        return _json(await self._desk.verify(_who(order), by_stand_in=by_stand_in))
+        who, by_stand_in = _who(order), order.get("camera") != "own"
+        return _json(await self._desk.verify(who, by_stand_in=by_stand_in))
 
     async def _stage(self, request: web.Request) -> web.Response:
-        await self._desk.stage(_who(await _order(request)))
+        who = _who(await _order(request))
+        await self._desk.stage(who)
         return _json({})
 
     async def _inbox(self, request: web.Request) -> web.Response:

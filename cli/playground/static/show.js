@@ -121,13 +121,14 @@ function showMessages(run) {
   $("messages-count").textContent = run.messages.length ? `${run.messages.length} on the wire` : "";
   run.messages.forEach((message, index) => {
     const item = list.children[index] ?? list.appendChild(messageItem(message));
-    item.querySelector(".at").textContent = arrival(message);
+    const status = index === 0 && run.inboxStatus ? { verified: run.inboxStatus === 200, status: run.inboxStatus } : null;
+    item.querySelector(".at").textContent = arrival(run.arrivals[message.correlation] ?? status);
   });
 }
 
-function arrival(message) {
-  if (message.to === "id.example" || message.received === undefined) return "";
-  return message.received.verified ? `arrived, ${message.received.status}` : `refused: ${message.received.problem}`;
+function arrival(received) {
+  if (!received) return "";
+  return received.verified ? `arrived, answered ${received.status}` : `refused, answered ${received.status}`;
 }
 
 function messageItem(message) {

@@ -19,7 +19,7 @@ const LATE_MS = 60_000;
 /** A run: steps in the order of time, messages, and where it stands. */
 export function newRun(id) {
   return {
-    id, begun: null, own: false, byStandIn: false, who: "", steps: [], messages: [], states: {}, state: "", url: "",
+    id, begun: null, own: false, byStandIn: false, who: "", steps: [], messages: [], arrivals: {}, states: {}, state: "", url: "", inboxStatus: 0,
     popup: "", requester: "", outcome: "", answer: null, trouble: "", ended: false,
   };
 }
@@ -43,6 +43,7 @@ const TAKES = {
   answered(run, fact) {
     const milliseconds = Math.round(fact.seconds * 1000);
     step(run, fact, "bank", `${fact.status} from the inbox`, `after ${milliseconds} ms`);
+    run.inboxStatus = fact.status;
     if (fact.status !== 200) Object.assign(run, { trouble: `the inbox answered ${fact.status}`, ended: true });
   },
   stage(run, fact) {
@@ -59,8 +60,7 @@ const TAKES = {
     const verdict = fact.verified ? "signature verified" : fact.problem;
     const name = fact.peer === "bank.example" ? "answer" : "wallet";
     step(run, fact, name, fact.subject, `at ${fact.peer}: ${verdict}`);
-    const message = run.messages.find((one) => one.correlation === fact.correlation);
-    if (message) message.received = fact;
+    run.arrivals[fact.correlation] = fact;
     if (name === "answer" && fact.verified) Object.assign(run, { answer: fact.result, ended: true });
   },
   popup(run, fact) {
