@@ -10,6 +10,8 @@ import click
 
 from cli.commands import Commands
 from cli.output import emit, json_option
+from cli.system_file import DEFAULT_DIRECTORY, running_system
+from cli.workbench_environment import ENDPOINTS
 from services.inbox.explaining import Step, explain_message
 from services.inbox.settings import InboxSettings
 from shared.errors import ConfigurationError
@@ -32,7 +34,8 @@ def inbox() -> None:
 def explain(file: Path, dns: str | None, *, offline: bool, as_json: bool) -> int:
     """Say what would happen to the message in FILE, step by step, and why.
 
-    Needs FACESCAN_DOMAIN; reads the inbox's other settings too. Nothing is stored or sent.
+    Asks as the inbox of the running `facescan up` would, else needs FACESCAN_DOMAIN; reads the inbox's other settings
+    too. Nothing is stored or sent.
 
     \b
     Example:
@@ -43,7 +46,7 @@ def explain(file: Path, dns: str | None, *, offline: bool, as_json: bool) -> int
     if dns is not None and offline:
         raise click.UsageError("--dns and --offline exclude each other")
     named = {f"{PREFIX}DNS_RESOLVER": dns} if dns is not None else {}
-    settings = load(InboxSettings, {**_NO_KAFKA, **os.environ, **named})
+    settings = load(InboxSettings, {**_NO_KAFKA, **os.environ, **_workbench(), **named})
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -54,6 +57,16 @@ def explain(file: Path, dns: str | None, *, offline: bool, as_json: bool) -> int
     lines = [_line(step) for step in steps] + ["would be taken" if taken else f"would be refused: {steps[-1].status}"]
     emit(json.loads(json.dumps(document)), "\n".join(lines), as_json=as_json)
     return 0 if taken else 1
+
+
+def _workbench() -> dict[str, str]:
+    """Return the settings of the workbench that runs in this folder, as far as explaining needs them."""
+    system = running_system()
+    if system is None:
+        return {}
+    endpoints = DEFAULT_DIRECTORY / ENDPOINTS
+    own = {f"{PREFIX}ENDPOINT_MAP": str(endpoints)} if endpoints.is_file() else {}
+    return {f"{PREFIX}DOMAIN": system.domain, f"{PREFIX}DNS_RESOLVER": system.dns, **own}
 
 
 def _line(step: Step) -> str:

@@ -27,6 +27,7 @@ from cli.system_file import FILE_NAME, System
 from cli.workbench_environment import (
     AZURE_KEY,
     DOMAIN,
+    ENDPOINTS,
     HOST,
     UPDATE_KEY,
     UPDATE_KEY_NAME,
@@ -83,7 +84,7 @@ class Workbench:
         self._services = tuple(services)
         self._environments: dict[str, dict[str, str]] = {}
         self._face_model = self.directory / "face-model"
-        self._endpoint_map = self.directory / "endpoints.toml"
+        self._endpoint_map = self.directory / ENDPOINTS
         self._streaming_port = 0
         self._playground_port = 0
         self._wants_playground = playground

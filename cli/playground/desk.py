@@ -10,8 +10,8 @@ from uuid import uuid4
 import aiohttp
 
 from cli.enrolment import Enrolment
-from cli.playground.camera import Camera, Who
-from cli.playground.facts import event_fact, message_in, second_opinion, step_in
+from cli.playground.camera import STRANGER, Camera, Who
+from cli.playground.facts import event_fact, message_in, opens_at, second_opinion, step_in
 from cli.playground.ledger import MOST_VERIFICATIONS, Ledger
 from cli.playground.sides import BANK, PHONE, Sides
 from cli.system_file import System
@@ -40,7 +40,7 @@ _SESSION_CREATED: Final = "session.created"
 
 @dataclass(slots=True)
 class Asked:
-    """One verification that the page asked for; ``by_stand_in``: no camera of this machine is used."""
+    """One verification whose pop-up opens on the page; ``by_stand_in``: no camera of this machine is used."""
 
     verification_id: str
     person: str
@@ -66,6 +66,8 @@ class Desk:
         self._resolver = Resolver.at(system.dns)
         self._asked: dict[str, Asked] = {}
         self._health: dict[str, bool] = {}
+        self._who = Who.PERSON
+        self._by_stand_in = True
 
     # -- the buttons ---------------------------------------------------------------------------------------------
 
@@ -75,6 +77,7 @@ class Desk:
         Somebody new each time: what one visitor fails is not counted against the next.
         """
         person = f"{_PERSON}-{uuid4().hex[:8]}"
+        self._who, self._by_stand_in = who, by_stand_in
         await self._camera.set_stage(who, person)
         enrolled = await self._enrolment.enrol(
             person=person,
@@ -87,9 +90,7 @@ class Desk:
         )
         correlation = str(uuid4())
         verification_id = derived_id("verification", BANK, correlation)
-        self._asked[verification_id] = Asked(verification_id, person, who, by_stand_in)
-        while len(self._asked) > MOST_VERIFICATIONS:
-            del self._asked[next(iter(self._asked))]
+        self._remember(verification_id, person)
         self._sides.expect(correlation, verification_id)
         self._ledger.add("asked", verification_id, who=who, by_stand_in=by_stand_in, bank=BANK, phone=PHONE)
         order = {"inbox": self._system.inbox, "to": self._system.domain, "correlation": correlation}
@@ -101,8 +102,9 @@ class Desk:
             raise UnavailableError(f"the inbox answered {answer['status']}: {answer['body'][:200]}")
         return {"id": verification_id, "status": answer["status"]}
 
-    async def stage(self, who: Who) -> None:
+    async def stage(self, who: Who, *, by_stand_in: bool) -> None:
         """Put somebody else before the camera, for what is filmed from now on. Raises UnavailableError."""
+        self._who, self._by_stand_in = who, by_stand_in
         if not self._asked:
             return
         newest = next(reversed(self._asked.values()))
@@ -152,9 +154,11 @@ class Desk:
         step = step_in(record)
         if step is None:
             return
-        asked = self._asked.get(step.verification_id)
-        if asked is None and not step.verification_id:
+        if not step.verification_id:
             return
+        asked = self._asked.get(step.verification_id)
+        if asked is None and opens_at(step, PHONE):
+            asked = await self._adopt(step.verification_id)
         fact = event_fact(record, step, whole=asked is not None)
         self._ledger.add("event", step.verification_id, at=step.at, **fact)
         if asked is None:
@@ -165,6 +169,27 @@ class Desk:
         if step.step == _SESSION_CREATED and asked.by_stand_in:
             await self._film(asked, fact["data"]["attempt"])
         await self._look(asked)
+
+    def _remember(self, verification_id: str, person: str) -> Asked:
+        asked = Asked(verification_id, person, self._who, self._by_stand_in)
+        self._asked[verification_id] = asked
+        while len(self._asked) > MOST_VERIFICATIONS:
+            del self._asked[next(iter(self._asked))]
+        return asked
+
+    async def _adopt(self, verification_id: str) -> Asked | None:
+        """Take a verification that was asked for elsewhere, and whose pop-up comes to the phone of this page."""
+        try:
+            record = await self._verifications.get(verification_id)
+            if record is None:
+                return None
+            asked = self._remember(verification_id, record.person)
+            self._ledger.add("adopted", verification_id, who=asked.who, by_stand_in=asked.by_stand_in)
+            await self._camera.set_stage(asked.who, asked.person or STRANGER)
+        except FacescanError as error:
+            self._ledger.add("trouble", verification_id, text=str(error))
+            return None
+        return asked
 
     async def _film(self, asked: Asked, number: int) -> None:
         try:

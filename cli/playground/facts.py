@@ -76,6 +76,11 @@ def message_in(record: Any) -> str | None:
     return None
 
 
+def opens_at(step: Step, wallet: str) -> bool:
+    """Whether the step asks for the message that opens a pop-up in that wallet."""
+    return step.step == "post.requested" and step.detail.startswith(OPENS) and step.to == wallet
+
+
 async def second_opinion(text: str, resolver: Resolver) -> dict[str, Any]:
     """Return what a receiver with code of its own finds in a message: who, what, by which key, whether it is true."""
     found: dict[str, Any] = {"text": text, "verified": False, "problem": None}

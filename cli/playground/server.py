@@ -156,8 +156,9 @@ class Playground:
         return _json(await self._desk.verify(who, by_stand_in=by_stand_in))
 
     async def _stage(self, request: web.Request) -> web.Response:
-        who = _who(await _order(request))
-        await self._desk.stage(who)
+        order = await _order(request)
+        who, by_stand_in = _who(order), order.get("camera") != "own"
+        await self._desk.stage(who, by_stand_in=by_stand_in)
         return _json({})
 
     async def _inbox(self, request: web.Request) -> web.Response:

@@ -7,11 +7,24 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect
 
+from bench.load import Load
+from cli.enrolment import Enrolment
+from cli.peers import Peers
+from cli.playground.sides import PHONE
+from cli.publish import publish_event
+from emulators.pictures import make_picture
+from shared.cloudevents import CloudEvent
+from shared.events import VerificationRequested
+from shared.locators import new_locator
+from shared.settings import KafkaSettings, load
+from shared.stores import Tables
 from tests.e2e.conftest import Running
 from tests.e2e.scan_page_fixtures import browser, playwright
 from tests.e2e.test_scan_page_screens import AXE, RULES
@@ -153,6 +166,35 @@ def test_without_a_camera_the_stand_in_films_and_a_reload_in_the_middle_changes_
     assert [("SUCCESS" in chip, "FAILURE" in chip) for chip in chips[:2]] == [(True, False), (False, True)]
     page.locator("#runs button").nth(1).click()
     page.wait_for_selector('#events [data-step="camera"]:has-text("a wrong person")')
+    context.close()
+
+
+def test_a_verification_asked_for_by_an_event_opens_on_the_page_when_its_wallet_is_the_page_s_phone(
+    browser: Browser, page_system: Running, playground: str, problems: list[str]
+) -> None:
+    """The tutorial's way: enrol somebody with the phone as wallet, publish a request, go through the page."""
+    context, page = _open(browser, playground, problems)
+    person = f"alice-{uuid4().hex[:6]}"
+
+    async def ask(_load: Load, _peers: Peers) -> str:
+        demo = page_system.demo
+        enrolled = await Enrolment(demo.aws, Tables(demo.aws, demo.stores), demo.stores).enrol(
+            person=person, photo=make_picture(person), photo_name="alice.png", wallet_domain=PHONE, wallet_id="w-1",
+            locator=new_locator(), expires_at=datetime.now(UTC) + timedelta(hours=1),
+        )  # fmt: skip
+        request = VerificationRequested(verification_id=str(uuid4()), locator=enrolled.locator, purpose="a first look")
+        event = CloudEvent(id=str(uuid4()), source="test", type=request.type, data=request.to_json())
+        kafka = load(KafkaSettings, {"FACESCAN_KAFKA_BOOTSTRAP": demo.kafka})
+        await publish_event(kafka, request, event)
+        return request.verification_id
+
+    verification_id = page_system.drive(ask)
+    page.wait_for_selector(f'#runs button[aria-pressed="true"]:has-text("{verification_id[:8]}")')
+    _frame(page).locator("#start button").click()
+    page.wait_for_selector('#events [data-step="camera"]')
+    _frame(page).locator("#done button").click()
+    page.wait_for_selector(".result.good:has-text('success, says verdict.reached')")
+    expect(page.locator("#phone-state")).to_have_text("closed")
     context.close()
 
 

@@ -59,7 +59,7 @@ function showServices() {
 function on(fact) {
   if (fact.kind === "health") services = fact.services;
   else if (fact.kind === "trouble" && !fact.id) troubles.topics = fact.text;
-  else if (take(runs, fact) && fact.kind === "asked") chosen = fact.id;
+  else if (take(runs, fact) && (fact.kind === "asked" || fact.kind === "adopted")) chosen = fact.id;
   if (!chosen && fact.id) chosen = fact.id;
   while (runs.size > MOST_RUNS) runs.delete(runs.keys().next().value);
   draw();
@@ -90,9 +90,11 @@ async function lookForCamera() {
   const before = camera.can;
   camera = await ownCamera(hello);
   const own = order.elements.camera[1];
+  const chosenBefore = order.elements.camera.value;
   own.disabled = !camera.can;
   if (camera.can && !before) own.checked = true;
   if (!camera.can) order.elements.camera[0].checked = true;
+  if (order.elements.camera.value !== chosenBefore) void tellStage();
   showHint();
 }
 
@@ -115,7 +117,7 @@ order.addEventListener("submit", async (event) => {
   event.preventDefault();
   $("verify").disabled = true;
   try {
-    await press("/api/verify", { who: order.elements.who.value, camera: order.elements.camera.value });
+    await press("/api/verify", wishes());
     troubles.order = "";
   } catch (error) {
     troubles.order = `It could not be asked for: ${error.message}.`;
@@ -124,14 +126,22 @@ order.addEventListener("submit", async (event) => {
   draw();
 });
 
-order.addEventListener("change", (event) => {
-  showHint();
-  if (event.target.name === "who") {
-    press("/api/stage", { who: order.elements.who.value }).catch((error) => {
-      troubles.order = error.message;
-      draw();
-    });
+function wishes() {
+  return { who: order.elements.who.value, camera: order.elements.camera.value };
+}
+
+async function tellStage() {
+  try {
+    await press("/api/stage", wishes());
+  } catch (error) {
+    troubles.order = error.message;
+    draw();
   }
+}
+
+order.addEventListener("change", () => {
+  showHint();
+  void tellStage();
 });
 
 addEventListener("focus", () => hello && void lookForCamera());

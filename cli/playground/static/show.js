@@ -19,7 +19,7 @@ export function showRuns(runs, chosen, choose) {
   $("runs").replaceChildren(...newest.map((run) => {
     const button = make("button", { type: "button", className: `chip ${mark(run)}` },
       make("span", { className: "dot" }), make("code", { text: run.id.slice(0, 8) }),
-      make("span", { text: run.own ? outcome(run) : `${outcome(run)} · not from here` }));
+      make("span", { text: run.own && !run.elsewhere ? outcome(run) : `${outcome(run)} · asked elsewhere` }));
     button.setAttribute("aria-pressed", String(run.id === chosen));
     button.addEventListener("click", () => choose(run.id));
     return button;
@@ -164,5 +164,9 @@ function resultOf(run) {
   if (run.answer === "FAILURE") return ["bad", "FAILURE. The bank has a signed answer; why, it is not told."];
   if (run.answer) return ["bad", `${run.answer}. No answer could be had: ask again.`];
   if (run.trouble) return ["bad", run.trouble];
+  if (run.elsewhere && run.outcome) {
+    return [run.outcome === "success" ? "good" : "bad", `${run.outcome}, says verdict.reached. This one was asked for elsewhere.`];
+  }
+  if (run.elsewhere) return ["busy", "Asked for elsewhere; the pop-up came to this phone."];
   return ["busy", `Waiting for the answer; ${WHO[run.who] ?? "somebody"} stands before the camera.`];
 }

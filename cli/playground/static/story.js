@@ -19,7 +19,7 @@ const LATE_MS = 60_000;
 /** A run: steps in the order of time, messages, and where it stands. */
 export function newRun(id) {
   return {
-    id, begun: null, own: false, byStandIn: false, who: "", steps: [], messages: [], arrivals: {}, states: {}, state: "", url: "", inboxStatus: 0,
+    id, begun: null, own: false, elsewhere: false, byStandIn: false, who: "", steps: [], messages: [], arrivals: {}, states: {}, state: "", url: "", inboxStatus: 0,
     popup: "", requester: "", outcome: "", answer: null, trouble: "", ended: false,
   };
 }
@@ -40,6 +40,9 @@ const TAKES = {
     Object.assign(run, { own: true, byStandIn: fact.by_stand_in, who: fact.who });
     step(run, fact, "bank", "VerifyLocator@Identity", `${fact.bank} signs and posts`);
   },
+  adopted(run, fact) {
+    Object.assign(run, { own: true, elsewhere: true, byStandIn: fact.by_stand_in, who: fact.who });
+  },
   answered(run, fact) {
     const milliseconds = Math.round(fact.seconds * 1000);
     step(run, fact, "bank", `${fact.status} from the inbox`, `after ${milliseconds} ms`);
@@ -51,7 +54,7 @@ const TAKES = {
   },
   event(run, fact) {
     step(run, fact, fact.station, fact.step, fact.detail + (fact.to ? ` → ${fact.to}` : ""), fact);
-    if (fact.step === "verdict.reached") run.outcome = fact.detail;
+    if (fact.step === "verdict.reached") Object.assign(run, { outcome: fact.detail, ended: run.elsewhere });
   },
   filmed(run, fact) {
     step(run, fact, "wallet", "camera", `the stand-in saw ${WHO[fact.who] ?? fact.who}`);

@@ -1,6 +1,7 @@
 """``facescan inbox explain``: each step, the exit code, and the same words as the inbox."""
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli.main import main
+from cli.system_file import FILE_NAME, System
 from tests.unit.services.inbox.messages import DOMAIN, as_bytes, message
 
 
@@ -81,3 +83,22 @@ def test_a_broken_map_ends_in_one_line_that_names_it(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert f"{broken}: " in result.output
     assert len(result.output.strip().splitlines()) == 1
+
+
+def test_where_a_workbench_runs_its_inbox_is_the_one_that_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    System(
+        kafka="127.0.0.1:1", aws="", inbox="", session="", streaming="", dns="127.0.0.1:1", domain=DOMAIN, world="",
+        pids={}, ops={}, emulators={}, log_dir="", pid=os.getpid(), verification_seconds=60.0,
+    ).write(_made(tmp_path / ".facescan") / FILE_NAME)  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    Path("message.json").write_bytes(as_bytes(now()))
+    result = CliRunner().invoke(main, ["inbox", "explain", "message.json", "--offline"], env={"FACESCAN_DOMAIN": None})
+    assert result.exit_code == 0, result.output
+    assert "would be taken" in result.output
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

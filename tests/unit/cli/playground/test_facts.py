@@ -17,7 +17,7 @@ from shared.cloudevents import CloudEvent
 from shared.events import EventData, PostRequested, PostSigned
 
 ID = "0a6c1f3e-2c7e-5f1a-8f64-0a1b2c3d4e5f"
-SECRET = "https://scan.id.example/scan/a-token"  # noqa: S105 - what must not be shown
+SECRET = "https://scan.id.example/scan/a-token"
 
 
 @dataclass
@@ -44,7 +44,7 @@ def _request() -> PostRequested:
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_only_what_the_page_asked_for_is_shown_whole(whole: bool) -> None:  # noqa: FBT001 - a parameter of pytest
+def test_only_what_the_page_asked_for_is_shown_whole(whole: bool) -> None:
     record = _record(_request())
     step = step_in(record)
     assert step is not None

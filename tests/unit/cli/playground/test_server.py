@@ -1,10 +1,9 @@
 """The playground's door: this machine's own page alone, and a policy that loads from nowhere else."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from cli.playground.server import STATIC, Playground
