@@ -7,30 +7,30 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect, sync_playwright
 
 from bench.load import Load
 from cli.enrolment import Enrolment
 from cli.peers import Peers
 from cli.playground.sides import PHONE
 from cli.publish import publish_event
+from emulators.camera_film import write_film
 from emulators.pictures import make_picture
 from shared.cloudevents import CloudEvent
 from shared.events import VerificationRequested
 from shared.locators import new_locator
 from shared.settings import KafkaSettings, load
 from shared.stores import Tables
-from tests.e2e.conftest import Running
-from tests.e2e.scan_page_fixtures import browser, playwright
+from tests.e2e.conftest import Running, start_system
+from tests.e2e.scanning import FLAGS, chromium
 from tests.e2e.test_scan_page_screens import AXE, RULES
 from tests.support.service_process import ROOT
-
-__all__ = ["browser", "playwright"]
 
 PICTURES = ROOT / "docs/screens" if os.environ.get("PLAYGROUND_SCREENSHOTS") == "1" else None
 SECONDS = 40_000
@@ -42,8 +42,28 @@ EXPECTED = ("frame is sandboxed", "document is sandboxed", "ERR_CERT_AUTHORITY_I
 
 
 @pytest.fixture(scope="module")
-def playground(page_system: Running) -> str:
-    return page_system.workbench.start_playground()
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    settings = {"FACESCAN_VERIFICATION_SECONDS": "120", "FACESCAN_ATTEMPT_SECONDS": "28"}
+    with ExitStack() as open_parts:
+        folder = tmp_path_factory.mktemp("playground")
+        yield start_system(folder, open_parts, kafka=None, settings=settings, playground=True)
+
+
+@pytest.fixture(scope="module")
+def playground(system: Running) -> str:
+    return system.workbench.start_playground()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    film = tmp_path_factory.mktemp("film") / "camera.y4m"
+    write_film(film)
+    camera = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
+    flags = [*FLAGS, *camera, "--use-fake-ui-for-media-stream"]
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=flags)
+        yield started
+        started.close()
 
 
 @pytest.fixture
@@ -170,14 +190,14 @@ def test_without_a_camera_the_stand_in_films_and_a_reload_in_the_middle_changes_
 
 
 def test_a_verification_asked_for_by_an_event_opens_on_the_page_when_its_wallet_is_the_page_s_phone(
-    browser: Browser, page_system: Running, playground: str, problems: list[str]
+    browser: Browser, system: Running, playground: str, problems: list[str]
 ) -> None:
     """The tutorial's way: enrol somebody with the phone as wallet, publish a request, go through the page."""
     context, page = _open(browser, playground, problems)
     person = f"alice-{uuid4().hex[:6]}"
 
     async def ask(_load: Load, _peers: Peers) -> str:
-        demo = page_system.demo
+        demo = system.demo
         enrolled = await Enrolment(demo.aws, Tables(demo.aws, demo.stores), demo.stores).enrol(
             person=person, photo=make_picture(person), photo_name="alice.png", wallet_domain=PHONE, wallet_id="w-1",
             locator=new_locator(), expires_at=datetime.now(UTC) + timedelta(hours=1),
@@ -188,7 +208,7 @@ def test_a_verification_asked_for_by_an_event_opens_on_the_page_when_its_wallet_
         await publish_event(kafka, request, event)
         return request.verification_id
 
-    verification_id = page_system.drive(ask)
+    verification_id = system.drive(ask)
     page.wait_for_selector(f'#runs button[aria-pressed="true"]:has-text("{verification_id[:8]}")')
     _frame(page).locator("#start button").click()
     page.wait_for_selector('#events [data-step="camera"]')
@@ -199,16 +219,16 @@ def test_a_verification_asked_for_by_an_event_opens_on_the_page_when_its_wallet_
 
 
 def test_a_service_that_is_down_and_a_playground_that_ended_are_said_on_the_page(
-    browser: Browser, page_system: Running, playground: str, problems: list[str]
+    browser: Browser, system: Running, playground: str, problems: list[str]
 ) -> None:
     context, page = _open(browser, playground, problems)
-    page_system.workbench.send_signal("verdict", signal.SIGSTOP)
+    system.workbench.send_signal("verdict", signal.SIGSTOP)
     try:
         page.wait_for_selector("#alarm:has-text('verdict does not answer')")
     finally:
-        page_system.workbench.send_signal("verdict", signal.SIGCONT)
+        system.workbench.send_signal("verdict", signal.SIGCONT)
     page.wait_for_selector("#alarm", state="hidden")
-    page_system.workbench.kill("playground")
+    system.workbench.kill("playground")
     page.wait_for_selector("#alarm:has-text('The playground does not answer')")
     page.wait_for_selector("#alarm", state="hidden")
     page.wait_for_selector("#empty")
