@@ -46,6 +46,7 @@ class Asked:
     person: str
     who: Who
     by_stand_in: bool
+    filmed: int = 0
     state: str = ""
     over: bool = False
 
@@ -166,8 +167,10 @@ class Desk:
         if (text := message_in(record)) is not None:
             opinion = await second_opinion(text, self._resolver)
             self._ledger.add("message", step.verification_id, at=step.at, **opinion)
-        if step.step == _SESSION_CREATED and asked.by_stand_in:
-            await self._film(asked, fact["data"]["attempt"])
+        attempt = fact["data"].get("attempt", 0) if step.step == _SESSION_CREATED else 0
+        if attempt > asked.filmed and asked.by_stand_in:
+            asked.filmed = attempt
+            await self._film(asked, attempt)
         await self._look(asked)
 
     def _remember(self, verification_id: str, person: str) -> Asked:

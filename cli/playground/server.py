@@ -117,7 +117,9 @@ class Playground:
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
-        hello = {"boot": self._ledger.boot, "again": after > 0, **self._facts_of_system()}
+        before = self._ledger.since(after)
+        up_to = before[-1].number if before else 0
+        hello = {"boot": self._ledger.boot, "up_to": up_to, **self._facts_of_system()}
         await response.write(b"event: hello\ndata: " + orjson.dumps(hello) + b"\n\n")
         facts = self._ledger.follow(after)
         try:

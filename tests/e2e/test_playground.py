@@ -7,13 +7,13 @@ import os
 import re
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FrameLocator, Page, ViewportSize, expect, sync_playwright
 
 from bench.load import Load
 from cli.enrolment import Enrolment
@@ -34,7 +34,7 @@ from tests.support.service_process import ROOT
 
 PICTURES = ROOT / "docs/screens" if os.environ.get("PLAYGROUND_SCREENSHOTS") == "1" else None
 SECONDS = 40_000
-WIDE = {"width": 1440, "height": 960}
+WIDE: ViewportSize = {"width": 1440, "height": 960}
 STATIONS = ["bank", "door", "router", "session", "signer", "sender", "wallet", "verdict", "answer"]
 MESSAGES = ["VerifyLocator@Identity", "OpenPopup@Wallet", "ClosePopup@Wallet", "LocatorVerified@Domain"]
 # What a browser says of a frame without scripts, and of a certificate that it does not know: both are meant.
@@ -55,7 +55,8 @@ def playground(system: Running) -> str:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def browser(playground: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One with a film for a camera; after the system, whose start needs the loop that the driver would have."""
     film = tmp_path_factory.mktemp("film") / "camera.y4m"
     write_film(film)
     camera = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
@@ -74,8 +75,9 @@ def problems() -> Iterator[list[str]]:
     assert not found, found
 
 
-def _open(browser: Browser, playground: str, problems: list[str], **options: Any) -> tuple[BrowserContext, Page]:
-    context = browser.new_context(locale="en-GB", **({"viewport": WIDE} | options))
+@contextmanager
+def _opened(browser: Browser, playground: str, problems: list[str], **options: Any) -> Iterator[Page]:
+    context = browser.new_context(locale="en-GB", viewport=WIDE, **options)
     page = context.new_page()
     page.set_default_timeout(SECONDS)
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -83,7 +85,10 @@ def _open(browser: Browser, playground: str, problems: list[str], **options: Any
     page.on("request", lambda request: _look(problems, request.url))
     page.goto(playground)
     page.wait_for_selector("#services .good")
-    return context, page
+    try:
+        yield page
+    finally:
+        context.close()
 
 
 def _note(problems: list[str], kind: str, text: str) -> None:
@@ -125,112 +130,112 @@ def test_somebody_presses_verify_me_films_and_sees_the_signed_answer_and_all_tha
     browser: Browser, playground: str, problems: list[str]
 ) -> None:
     """With a camera and a browser that takes the stand-in's certificate: the real page, in the wallet's frame."""
-    context, page = _open(browser, playground, problems, ignore_https_errors=True)
-    page.wait_for_selector("input[value=own]:checked")
-    page.click("#verify")
-    frame = _frame(page)
-    for name in ("welcome", "ready"):
-        frame.locator(f'[data-screen="{name}"]').wait_for()
-        frame.locator("button.primary").click()
-    frame.locator(".liveness-detector video").wait_for()
-    page.wait_for_selector('#events [data-step="session.created"]')
-    expect(page.locator("#phone-state")).to_have_text("pop-up open")
-    _picture(page, "filming-light")
-    page.wait_for_selector(".result.good")
-    assert "SUCCESS" in page.inner_text("#result")
-    expect(page.locator("#states [aria-current]")).to_have_text("announced")
-    assert _stations(page) == STATIONS
-    expect(page.locator("#messages .badge.good")).to_have_count(4)
-    shown = page.locator("#messages > details").evaluate_all("all => all.map((one) => one.dataset.subject)")
-    assert sorted(shown) == sorted(MESSAGES)
-    expect(page.locator("#phone-state")).to_have_text("closed")
-    expect(page.locator("#messages .at", has_text="answered 200")).to_have_count(4)
-    page.locator("#messages > details", has_text="LocatorVerified").locator("summary").first.press("Enter")
-    assert '"Result": "SUCCESS"' in page.locator("#messages > details[open] pre").first.inner_text()
-    page.locator('#events [data-step="verdict.reached"] summary').press("Enter")
-    assert '"outcome": "success"' in page.locator('#events [data-step="verdict.reached"] pre').inner_text()
-    found = []
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
-        _picture(page, f"answer-{theme}")
-        found += [f"{theme}: {line}" for line in _violations(page)]
-    assert not found, found
-    page.set_viewport_size({"width": 320, "height": 640})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320
-    _picture(page, "phone-dark")
-    context.close()
+    with _opened(browser, playground, problems, ignore_https_errors=True) as page:
+        page.wait_for_selector("input[value=own]:checked")
+        page.click("#verify")
+        frame = _frame(page)
+        for name in ("welcome", "ready"):
+            frame.locator(f'[data-screen="{name}"]').wait_for()
+            frame.locator("button.primary").click()
+        frame.locator(".liveness-detector video").wait_for()
+        page.wait_for_selector('#events [data-step="session.created"]')
+        expect(page.locator("#phone-state")).to_have_text("pop-up open")
+        if PICTURES:
+            frame.locator("text=Rec").wait_for()
+        _picture(page, "filming-light")
+        page.wait_for_selector(".result.good")
+        assert "SUCCESS" in page.inner_text("#result")
+        expect(page.locator("#states [aria-current]")).to_have_text("announced")
+        assert _stations(page) == STATIONS
+        expect(page.locator("#messages .badge.good")).to_have_count(4)
+        shown = page.locator("#messages > details").evaluate_all("all => all.map((one) => one.dataset.subject)")
+        assert sorted(shown) == sorted(MESSAGES)
+        expect(page.locator("#phone-state")).to_have_text("closed")
+        expect(page.locator("#messages .at", has_text="answered 200")).to_have_count(4)
+        page.locator("#messages > details", has_text="LocatorVerified").locator("summary").first.press("Enter")
+        assert '"Result": "SUCCESS"' in page.locator("#messages > details[open] pre").first.inner_text()
+        page.locator('#events [data-step="verdict.reached"] summary').press("Enter")
+        assert '"outcome": "success"' in page.locator('#events [data-step="verdict.reached"] pre').inner_text()
+        found = []
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+            _picture(page, f"answer-{theme}")
+            found += [f"{theme}: {line}" for line in _violations(page)]
+        assert not found, found
+        page.set_viewport_size({"width": 320, "height": 640})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+        _picture(page, "phone-dark")
 
 
 def test_without_a_camera_the_stand_in_films_and_a_reload_in_the_middle_changes_nothing(
     browser: Browser, playground: str, problems: list[str]
 ) -> None:
     """A browser that does not know the stand-in's certificate is told so, and is verified all the same; twice."""
-    context, page = _open(browser, playground, problems)
-    page.wait_for_selector("#camera-hint a")
-    assert page.locator("input[value=own]").is_disabled()
-    results = []
-    for who in ("stranger", "person"):
-        page.check(f"input[name=who][value={who}]")
-        page.click("#verify")
-        _frame(page).locator("#start button").click()
-        page.wait_for_selector('#events [data-step="camera"]')
-        page.reload()
-        page.wait_for_selector('#events [data-step="camera"]')
-        assert page.locator('#events [data-step="session.created"]').count() == 1
-        _frame(page).locator("#done button").click()
-        page.wait_for_selector(".result.good, .result.bad")
-        results.append(page.inner_text("#result").partition(".")[0])
-        expect(page.locator("#phone-state")).to_have_text("closed")
-    assert results == ["FAILURE", "SUCCESS"]
-    chips = page.locator("#runs button").all_inner_texts()
-    assert [("SUCCESS" in chip, "FAILURE" in chip) for chip in chips[:2]] == [(True, False), (False, True)]
-    page.locator("#runs button").nth(1).click()
-    page.wait_for_selector('#events [data-step="camera"]:has-text("a wrong person")')
-    context.close()
+    with _opened(browser, playground, problems) as page:
+        page.wait_for_selector("#camera-hint a")
+        assert page.locator("input[value=own]").is_disabled()
+        results = []
+        for who in ("stranger", "person"):
+            page.check(f"input[name=who][value={who}]")
+            page.click("#verify")
+            _frame(page).locator("#start button").click()
+            page.wait_for_selector('#events [data-step="camera"]')
+            page.reload()
+            page.wait_for_selector('#events [data-step="camera"]')
+            assert page.locator('#events [data-step="session.created"]').count() == 1  # however often it is announced
+            _frame(page).locator("#done button").click()
+            page.wait_for_selector(".result.good, .result.bad")
+            results.append(page.inner_text("#result").partition(".")[0])
+            expect(page.locator("#phone-state")).to_have_text("closed")
+        assert results == ["FAILURE", "SUCCESS"]
+        chips = page.locator("#runs button").all_inner_texts()
+        assert [("SUCCESS" in chip, "FAILURE" in chip) for chip in chips[:2]] == [(True, False), (False, True)]
+        page.locator("#runs button").nth(1).click()
+        page.wait_for_selector('#events [data-step="camera"]:has-text("a wrong person")')
 
 
 def test_a_verification_asked_for_by_an_event_opens_on_the_page_when_its_wallet_is_the_page_s_phone(
     browser: Browser, system: Running, playground: str, problems: list[str]
 ) -> None:
     """The tutorial's way: enrol somebody with the phone as wallet, publish a request, go through the page."""
-    context, page = _open(browser, playground, problems)
-    person = f"alice-{uuid4().hex[:6]}"
+    with _opened(browser, playground, problems) as page:
+        person = f"alice-{uuid4().hex[:6]}"
 
-    async def ask(_load: Load, _peers: Peers) -> str:
-        demo = system.demo
-        enrolled = await Enrolment(demo.aws, Tables(demo.aws, demo.stores), demo.stores).enrol(
-            person=person, photo=make_picture(person), photo_name="alice.png", wallet_domain=PHONE, wallet_id="w-1",
-            locator=new_locator(), expires_at=datetime.now(UTC) + timedelta(hours=1),
-        )  # fmt: skip
-        request = VerificationRequested(verification_id=str(uuid4()), locator=enrolled.locator, purpose="a first look")
-        event = CloudEvent(id=str(uuid4()), source="test", type=request.type, data=request.to_json())
-        kafka = load(KafkaSettings, {"FACESCAN_KAFKA_BOOTSTRAP": demo.kafka})
-        await publish_event(kafka, request, event)
-        return request.verification_id
+        async def ask(_load: Load, _peers: Peers) -> str:
+            demo = system.demo
+            enrolled = await Enrolment(demo.aws, Tables(demo.aws, demo.stores), demo.stores).enrol(
+                person=person, photo=make_picture(person), photo_name="alice.png", wallet_domain=PHONE, wallet_id="w-1",
+                locator=new_locator(), expires_at=datetime.now(UTC) + timedelta(hours=1),
+            )  # fmt: skip
+            request = VerificationRequested(
+                verification_id=str(uuid4()), locator=enrolled.locator, purpose="a first look"
+            )
+            event = CloudEvent(id=str(uuid4()), source="test", type=request.type, data=request.to_json())
+            kafka = load(KafkaSettings, {"FACESCAN_KAFKA_BOOTSTRAP": demo.kafka})
+            await publish_event(kafka, request, event)
+            return request.verification_id
 
-    verification_id = system.drive(ask)
-    page.wait_for_selector(f'#runs button[aria-pressed="true"]:has-text("{verification_id[:8]}")')
-    _frame(page).locator("#start button").click()
-    page.wait_for_selector('#events [data-step="camera"]')
-    _frame(page).locator("#done button").click()
-    page.wait_for_selector(".result.good:has-text('success, says verdict.reached')")
-    expect(page.locator("#phone-state")).to_have_text("closed")
-    context.close()
+        verification_id = system.drive(ask)
+        page.wait_for_selector(f'#runs button[aria-pressed="true"]:has-text("{verification_id[:8]}")')
+        _frame(page).locator("#start button").click()
+        page.wait_for_selector('#events [data-step="camera"]')
+        _frame(page).locator("#done button").click()
+        page.wait_for_selector(".result.good:has-text('success, says verdict.reached')")
+        expect(page.locator("#phone-state")).to_have_text("closed")
 
 
 def test_a_service_that_is_down_and_a_playground_that_ended_are_said_on_the_page(
     browser: Browser, system: Running, playground: str, problems: list[str]
 ) -> None:
-    context, page = _open(browser, playground, problems)
-    system.workbench.send_signal("verdict", signal.SIGSTOP)
-    try:
-        page.wait_for_selector("#alarm:has-text('verdict does not answer')")
-    finally:
-        system.workbench.send_signal("verdict", signal.SIGCONT)
-    page.wait_for_selector("#alarm", state="hidden")
-    system.workbench.kill("playground")
-    page.wait_for_selector("#alarm:has-text('The playground does not answer')")
-    page.wait_for_selector("#alarm", state="hidden")
-    page.wait_for_selector("#empty")
-    problems[:] = [line for line in problems if "ERR_CONNECTION_REFUSED" not in line and "CHUNKED" not in line]
-    context.close()
+    with _opened(browser, playground, problems) as page:
+        system.workbench.send_signal("verdict", signal.SIGSTOP)
+        try:
+            page.wait_for_selector("#alarm:has-text('verdict does not answer')")
+        finally:
+            system.workbench.send_signal("verdict", signal.SIGCONT)
+        page.wait_for_selector("#alarm", state="hidden")
+        system.workbench.kill("playground")
+        page.wait_for_selector("#alarm:has-text('The playground does not answer')")
+        page.wait_for_selector("#alarm", state="hidden")
+        page.wait_for_selector("#empty")
+        problems[:] = [line for line in problems if "ERR_CONNECTION_REFUSED" not in line and "CHUNKED" not in line]

@@ -17,9 +17,10 @@ let hello = null;
 let services = {};
 const troubles = { link: "", order: "", topics: "" };
 let drawing = false;
+let upTo = 0; // while what was before is told again, nothing is shown: it would open pop-ups that were closed long ago
 
 function draw() {
-  if (drawing) return;
+  if (drawing || upTo) return;
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
@@ -61,6 +62,7 @@ function on(fact) {
   else if (fact.kind === "trouble" && !fact.id) troubles.topics = fact.text;
   else if (take(runs, fact) && (fact.kind === "asked" || fact.kind === "adopted")) chosen = fact.id;
   if (!chosen && fact.id) chosen = fact.id;
+  if (fact.number >= upTo) upTo = 0;
   while (runs.size > MOST_RUNS) runs.delete(runs.keys().next().value);
   draw();
 }
@@ -75,11 +77,13 @@ function listen() {
       runs = new Map();
       [boot, chosen, shown] = [hello.boot, "", "-"];
     }
+    upTo = hello.up_to;
     void lookForCamera();
     draw();
   });
   source.addEventListener("message", (event) => on(JSON.parse(event.data)));
   source.addEventListener("error", () => {
+    upTo = 0;
     troubles.link = "The playground does not answer. If facescan up has ended, start it again; this page comes back by itself or at its new address.";
     draw();
     if (source.readyState === EventSource.CLOSED) setTimeout(listen, 2000);

@@ -79,6 +79,7 @@ function showEvents(run) {
     const item = there.get(String(one.number)) ?? eventItem(one);
     item.querySelector(".hop").textContent = index ? `+${spell(one.hop)}` : "";
     item.querySelector(".since").textContent = spell(one.since);
+    item.querySelector(".again").textContent = one.repeats ? `announced ${one.repeats + 1} times, one id` : "";
     const bar = item.querySelector(".bar").style;
     bar.left = `${(100 * (one.since - one.hop)) / total}%`;
     bar.width = `max(2px, ${(100 * one.hop) / total}%)`;
@@ -89,7 +90,8 @@ function showEvents(run) {
 function eventItem(one) {
   const line = [
     make("span", { className: `station is-${one.station}`, text: one.station }),
-    make("span", { className: "name" }, make("strong", { text: one.name }), make("small", { text: one.detail })),
+    make("span", { className: "name" }, make("strong", { text: one.name }), make("small", { text: one.detail }),
+      make("small", { className: "again" })),
     make("span", { className: "times" }, make("span", { className: "hop" }), make("small", { className: "since" })),
     make("span", { className: "track" }, make("span", { className: "bar" })),
   ];

@@ -53,8 +53,14 @@ const TAKES = {
     run.who = fact.who;
   },
   event(run, fact) {
+    // What was announced before may be announced again, after a reload or a restart: by the same id, as one step.
+    const before = run.steps.find((one) => one.event?.event_id === fact.event_id);
+    if (before) {
+      before.repeats += 1;
+      return;
+    }
     step(run, fact, fact.station, fact.step, fact.detail + (fact.to ? ` → ${fact.to}` : ""), fact);
-    if (fact.step === "verdict.reached") Object.assign(run, { outcome: fact.detail, ended: run.elsewhere });
+    if (fact.step === "verdict.reached") Object.assign(run, { outcome: fact.detail, ended: run.ended || run.elsewhere });
   },
   filmed(run, fact) {
     step(run, fact, "wallet", "camera", `the stand-in saw ${WHO[fact.who] ?? fact.who}`);
@@ -91,7 +97,7 @@ const TAKES = {
 export const WHO = { person: "the person", stranger: "a wrong person", spoof: "a spoof", nobody: "nobody" };
 
 function step(run, fact, station, name, detail, event = null) {
-  const one = { at: fact.at, number: fact.number, station, name, detail, event };
+  const one = { at: fact.at, number: fact.number, station, name, detail, event, repeats: 0 };
   const later = run.steps.findIndex((other) => other.at > fact.at);
   if (later < 0) run.steps.push(one);
   else run.steps.splice(later, 0, one);
