@@ -164,7 +164,6 @@ def test_somebody_presses_verify_me_films_and_sees_the_signed_answer_and_all_tha
         assert not found, found
         page.set_viewport_size({"width": 320, "height": 640})
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
-        _picture(page, "phone-dark")
 
 
 def test_without_a_camera_the_stand_in_films_and_a_reload_in_the_middle_changes_nothing(
