@@ -1,6 +1,11 @@
-"""Kill -9 in the middle of the work: nothing that was accepted is lost, nothing is answered twice."""
+"""Kill -9 in the middle of the work: nothing that was accepted is lost, nothing is answered twice.
+
+FACESCAN_TEST_VERIFICATIONS and FACESCAN_TEST_KILLS are the size of the run against verdict and brokers (1,000 and 30 in
+the full one), FACESCAN_TEST_PER_SECOND is its pace.
+"""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
@@ -21,6 +26,10 @@ from tests.support.real_kafka import Cluster
 
 COUNT = 60
 PER_SECOND = 3.0
+VERIFICATIONS = int(os.environ.get("FACESCAN_TEST_VERIFICATIONS", str(COUNT)))
+KILLS = int(os.environ.get("FACESCAN_TEST_KILLS", "2"))
+PACE = float(os.environ.get("FACESCAN_TEST_PER_SECOND", str(PER_SECOND)))
+DOWN_SECONDS = 6.0
 # Long enough that nobody's time is over while a part is away.
 SETTINGS = {"FACESCAN_VERIFICATION_SECONDS": "120"}
 BACK_SECONDS = 6.0
@@ -28,7 +37,7 @@ BACK_SECONDS = 6.0
 pytestmark = pytest.mark.kafka
 
 
-def _account(verified: list[Verified]) -> None:
+def _account(verified: list[Verified], count: int = COUNT) -> None:
     """Asked = answered, each once, each right."""
     wrong = [
         (one.role.name, one.verification_id, one.results, one.popup and one.popup["problem"])
@@ -36,7 +45,7 @@ def _account(verified: list[Verified]) -> None:
         if one.results != [one.role.expected]
     ]
     assert not wrong, wrong
-    assert len(verified) == COUNT
+    assert len(verified) == count
 
 
 def _noted(running: Running, verified: list[Verified]) -> None:
@@ -62,11 +71,16 @@ async def _audit(queries: Queries) -> tuple[ChainCheck, list[dict[str, Any]]]:
     return check, lines
 
 
-def _under_load(running: Running, disturb: Callable[[], Coroutine[Any, Any, None]]) -> list[Verified]:
+def _under_load(
+    running: Running,
+    disturb: Callable[[], Coroutine[Any, Any, None]],
+    count: int = COUNT,
+    per_second: float = PER_SECOND,
+) -> list[Verified]:
     async def work(load: Load, _peers: Peers) -> list[Verified]:
         await load.enrol(MIXED)
         disturbing = asyncio.create_task(disturb())
-        verified = await load.run(COUNT, PER_SECOND, MIXED, answer_seconds=100, ask_again_seconds=30)
+        verified = await load.run(count, per_second, MIXED, answer_seconds=100, ask_again_seconds=30)
         await disturbing
         return verified
 
@@ -109,17 +123,34 @@ def _seconds_until_ready(running: Running, service: str) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.timeout(400)
-def test_sixty_verifications_survive_a_broker_being_killed(kafka_cluster: Cluster, tmp_path: Path) -> None:
-    """Three real brokers, one killed with -9 and started again: 60 signed answers, one each, all right."""
+@pytest.mark.timeout(400 + int(2 * VERIFICATIONS / PACE))
+def test_verifications_survive_brokers_and_verdict_being_killed_again_and_again(
+    kafka_cluster: Cluster, tmp_path: Path
+) -> None:
+    """Of three real brokers one after the other, and between them the verdict service: one right answer each."""
     asyncio.run(create_topics(kafka_cluster.bootstrap, replication=3, partitions=6))
+    every_seconds = max(2.0, VERIFICATIONS / PACE / KILLS)
+    killed: list[str] = []
     with ExitStack() as open_parts:
         running = start_system(tmp_path, open_parts, kafka=kafka_cluster.bootstrap, settings=SETTINGS)
 
         async def disturb() -> None:
-            await asyncio.sleep(4)
-            await asyncio.to_thread(kafka_cluster.kill, 0)
-            await asyncio.sleep(6)
-            await asyncio.to_thread(kafka_cluster.start, 0)
+            began = time.monotonic()
+            for number in range(KILLS):
+                await asyncio.sleep(max(0.0, began + 2 + number * every_seconds - time.monotonic()))
+                node, odd = divmod(number, 2)
+                if odd:
+                    running.workbench.kill("verdict")
+                    await asyncio.to_thread(_seconds_until_ready, running, "verdict")
+                else:
+                    await asyncio.to_thread(kafka_cluster.kill, node % 3)
+                    await asyncio.sleep(DOWN_SECONDS)
+                    await asyncio.to_thread(kafka_cluster.start, node % 3)
+                killed.append("verdict" if odd else "broker")
 
-        _account(_under_load(running, disturb))
+        verified = _under_load(running, disturb, VERIFICATIONS, PACE)
+        _account(verified, VERIFICATIONS)
+        _noted(running, verified)
+    slowest = max(one.answers[0]["received_at"] - one.accepted_at for one in verified)
+    print(f"{len(verified)} answered once and right, slowest {slowest:.1f} s; killed: {' '.join(killed)}")
+    assert len(killed) == KILLS
