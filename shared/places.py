@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 # Longer than this no healthy receiver keeps a place, and nobody waits for one: what waits is held in Kafka instead.
@@ -32,9 +33,15 @@ class _Receiver:
 class Places:
     """Gives places of receivers; a receiver nobody delivers to has no state."""
 
-    def __init__(self, per_receiver: int, slow_seconds: float = SLOW_SECONDS) -> None:
+    def __init__(
+        self,
+        per_receiver: int,
+        slow_seconds: float = SLOW_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._per_receiver = per_receiver
         self._slow_seconds = slow_seconds
+        self._monotonic = monotonic
         self._receivers: dict[str, _Receiver] = {}
         self._number = 0
         # When the next one of those that are held may come back.
@@ -58,7 +65,7 @@ class Places:
         if not taken:
             return 0
         number = self._number = self._number + 1
-        known.began[number] = time.monotonic()
+        known.began[number] = self._monotonic()
         return number
 
     def give_back(self, receiver: str, number: int) -> float:
@@ -66,7 +73,7 @@ class Places:
         known = self._receivers[receiver]
         began = known.began.pop(number)
         known.free.release()
-        seconds = time.monotonic() - began
+        seconds = self._monotonic() - began
         known.seconds += (seconds - known.seconds) * 0.2
         self._leave(receiver, known)
         return seconds
@@ -79,7 +86,7 @@ class Places:
         """
         known = self._receivers.get(receiver)
         between = max(_LEAST_BETWEEN_SECONDS, known.seconds / at_once if known else 0.0)
-        silent = time.monotonic() - next(iter(known.began.values())) if known and known.began else 0.0
+        silent = self._monotonic() - next(iter(known.began.values())) if known and known.began else 0.0
         moment = max(self._returns.pop(lane, 0.0), now + max(_LEAST_HOLD_SECONDS, silent)) + between
         self._returns[lane] = moment
         if len(self._returns) > _MOST_RETURNS:
@@ -97,7 +104,7 @@ class Places:
             return True
         if known.users > self._per_receiver * (1 + _WAITING_PER_PLACE):
             return False
-        if known.began and time.monotonic() - next(iter(known.began.values())) > self._slow_seconds:
+        if known.began and self._monotonic() - next(iter(known.began.values())) > self._slow_seconds:
             return False
         try:
             async with asyncio.timeout(self._slow_seconds):

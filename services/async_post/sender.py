@@ -73,7 +73,7 @@ class Sender:
         self._publisher = publisher
         self._give_up_seconds = give_up_seconds
         self._per_domain = most_in_flight_per_domain
-        self._places = Places(most_in_flight_per_domain)
+        self._places = Places(most_in_flight_per_domain, monotonic=monotonic)
         self._order = Order(clock=lambda: clock().timestamp())
         self._monotonic = monotonic
         self._breakers = Breakers(probe_patience_seconds=_PROBE_PATIENCE_SECONDS)

@@ -110,7 +110,7 @@ async def rotate_under_load(aws: Aws, zone: Zone, timing: Timing, rotations: int
         return sum(key.state is State.RETIRED for key in keys) >= rotations
 
     try:
-        await until_async(rotated, rotations * ((timing.rotate_seconds or 0) + 20) + 30)
+        await until_async(rotated, rotations * ((timing.rotate_seconds or 0) + 60) + 60)
     finally:
         stop.set()
         await end_tasks(tasks)
