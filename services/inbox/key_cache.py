@@ -80,6 +80,7 @@ class KeyCache:
         self._others: OrderedDict[str, KnownKeys] = OrderedDict()
         self._asking: dict[str, asyncio.Task[KnownKeys]] = {}
         self._hits = CACHE.labels(source, "hit")
+        self._limits = CACHE.labels(source, "limited")
 
     @property
     def moment(self) -> int:
@@ -125,6 +126,16 @@ class KeyCache:
             if known.look_up > moment:
                 return known
 
+    def denied(self, name: str, owner: str, *, past: bool) -> KnownKeys | None:
+        """Return what ``renew`` (``past``), or ``find`` of what is not known, has to say for want of budget, or None.
+
+        So that a flood of messages whose keys may not be asked for costs no task each.
+        """
+        if name in self._asking or (not past and name in self._proven) or self._expected(name, self._known(name)):
+            return None
+        spent = self._budget.spent(owner)
+        return None if spent is None else self._limited(spent)
+
     def prove(self, name: str) -> None:
         """Remember that a key under ``name`` has verified a message."""
         if name in self._proven:
@@ -136,14 +147,16 @@ class KeyCache:
         return self._proven.get(name) or self._others.get(name)
 
     def _limited(self, spent: Spent) -> KnownKeys:
-        CACHE.labels(self._source, "limited").inc()
+        self._limits.inc()
         return KnownKeys(Answer.UNDECIDED, (), None, self._look_ups + 1, self._clock(), 0.0, spent)
 
     def _take(self, name: str, owner: str, known: KnownKeys | None) -> Spent | None:
+        return None if self._expected(name, known) else self._budget.take(owner)
+
+    def _expected(self, name: str, known: KnownKeys | None) -> bool:
+        """Whether this look-up costs its owner nothing: of a name that has verified before, or follows one that has."""
         expected = name in self._proven or _predecessor(name) in self._proven
-        if expected and (known is None or self._clock() >= known.asked_at + self._bounds.again_seconds):
-            return None
-        return self._budget.take(owner)
+        return expected and (known is None or self._clock() >= known.asked_at + self._bounds.again_seconds)
 
     def _ask(self, name: str) -> asyncio.Task[KnownKeys]:
         self._look_ups += 1

@@ -41,16 +41,29 @@ class LookUpBudget:
     def take(self, owner: str) -> Spent | None:
         """Take one look-up from the owner's bucket and the overall one; return which is empty, if one is."""
         now = self._clock()
-        tokens, at = self._owners.pop(owner, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - at) * self._per_second)
-        overall, since = self._overall
-        overall = min(self._overall_per_second, overall + (now - since) * self._overall_per_second)
-        allowed = tokens >= 1 and overall >= 1
-        self._owners[owner] = (tokens - allowed, now)
-        self._overall = (overall - allowed, now)
+        tokens, overall = self._left(owner, now)
+        spent = self._spent(tokens, overall)
+        self._owners[owner] = (tokens - (spent is None), now)
+        self._owners.move_to_end(owner)
+        self._overall = (overall - (spent is None), now)
         if len(self._owners) > self._most_owners:
             self._owners.popitem(last=False)
-        if allowed:
+        return spent
+
+    def spent(self, owner: str) -> Spent | None:
+        """Return what ``take`` would return now, and take nothing."""
+        return self._spent(*self._left(owner, self._clock()))
+
+    def _left(self, owner: str, now: float) -> tuple[float, float]:
+        tokens, at = self._owners.get(owner, (self._burst, now))
+        overall, since = self._overall
+        return (
+            min(self._burst, tokens + (now - at) * self._per_second),
+            min(self._overall_per_second, overall + (now - since) * self._overall_per_second),
+        )
+
+    def _spent(self, tokens: float, overall: float) -> Spent | None:
+        if tokens >= 1 and overall >= 1:
             return None
         if tokens < 1:
             return Spent(by_owner=True, wait_seconds=(1 - tokens) / self._per_second)

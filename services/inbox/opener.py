@@ -101,15 +101,21 @@ class Opener:
                 name = key_name(envelope.generation, envelope.selector or "", envelope.sender).lower()
         known = cache.known(name)
         if known is None:
-            return Doubt(cache, name, cache.moment, known=False)
+            return self._doubt(envelope, cache, name, known=False)
         try:
             _check_signature(envelope, known)
         except RefusedError as error:
             if error.reason in _FINAL:
                 raise
-            return Doubt(cache, name, cache.moment, known=True)
+            return self._doubt(envelope, cache, name, known=True)
         cache.prove(name)
         return None
+
+    @staticmethod
+    def _doubt(envelope: Envelope, cache: KeyCache, name: str, *, known: bool) -> "Doubt":
+        if (denied := cache.denied(name, envelope.sender, past=known)) is not None:
+            _check_signature(envelope, denied)  # raises: there is no key in it
+        return Doubt(cache, name, cache.moment, known=known)
 
     async def settle(self, envelope: Envelope, doubt: "Doubt") -> None:
         """Check what ``prove`` left, by looking the key up. Raises RefusedError."""

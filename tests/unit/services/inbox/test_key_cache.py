@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from services.inbox.key_cache import CacheBounds, KeyCache
 from services.inbox.look_up_budget import LookUpBudget, Spent
@@ -146,3 +148,29 @@ def test_what_is_remembered_of_budgets_is_bounded_and_all_together_have_one(cloc
     spent = [budget.take(f"{number}.example") for number in range(1000)]
     assert spent == [None] * 100 + [Spent(by_owner=False, wait_seconds=0.01)] * 900
     assert len(budget._owners) == 10
+
+
+_NAMES = ("pw1._domainkey.x", "pw2._domainkey.x", "other._domainkey.x")
+
+
+@given(st.lists(st.tuples(st.sampled_from(_NAMES), st.sampled_from(["find", "renew", "prove", "later"])), max_size=40))
+@example(
+    [(_NAMES[0], "find"), (_NAMES[0], "prove"), (_NAMES[2], "find"), *[(_NAMES[0], "later")] * 2, (_NAMES[0], "find")]
+)
+def test_a_look_up_is_said_to_be_denied_just_when_it_would_be(steps: list[tuple[str, str]]) -> None:
+    async def run() -> None:
+        clock = Clock()
+        resolver = ScriptedResolver(dict.fromkeys(_NAMES[:2], secure(RECORD, keep_seconds=1.0)))
+        keys = cache(resolver, clock, burst=2, least_seconds=0.0, again_seconds=3.0)
+        for name, step in steps:
+            past = step == "renew"
+            denied = keys.denied(name, "x", past=past)
+            if step == "prove":
+                keys.prove(name)
+            elif step == "later":
+                clock.now += 0.7
+            elif past or keys.known(name) is None:
+                found = await (keys.renew(name, "x", keys.moment) if past else keys.find(name, "x"))
+                assert (denied and denied.spent) == found.spent
+
+    asyncio.run(run())

@@ -198,6 +198,8 @@ async def test_a_forger_who_spends_the_budget_turns_no_rotation_into_a_refusal()
     # A name that nobody could expect is not looked up now: its sender is told to come again (429), not refused.
     resolver.answers[f"new._domainkey.{SENDER}"] = secure(RECORD)
     assert await reason(opening, as_bytes(message(selector="new"))) is Reason.LOOK_UPS
+    with pytest.raises(RefusedError):  # at once: nothing is to be waited for
+        opening.prove(opening.read(as_bytes(message(selector="new"))))
     assert len(resolver.asked) == 12
 
 
