@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Any, Final, Generic, TypeVar
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -255,10 +256,10 @@ class Consuming(Generic[D]):
 
     @property
     def oldest_seconds(self) -> float:
-        """Age of the oldest record in flight; 0 while all that keeps it is a part that does not answer."""
+        """Age of the oldest record being handled; 0 while all that keeps it is a part that does not answer."""
         if not self._open or self._waiting_for_part:
             return 0.0
-        return time.monotonic() - min(self._open.values())[0]
+        return max(0.0, time.monotonic() - min(self._open.values())[0])
 
     @property
     def in_hand(self) -> int:
@@ -329,6 +330,8 @@ class Consuming(Generic[D]):
             later = self._later[rest] = []
             rest.add_done_callback(self._handled_later)
         later.append(item)
+        # Handled, and no longer a sign of a handler that is stuck: the broker may be away for an hour.
+        self._open[id(item)] = (inf, item.received.record.timestamp)
 
     def _leave(self, item: _Item[D]) -> None:
         self._slots.release()

@@ -242,3 +242,22 @@ async def test_of_a_full_lane_further_records_go_aside_in_their_order_and_take_n
     await reading.consuming.stop()
     assert sorted(reading.handled) == [0, 1, 2, 50]
     assert reading.commits.offsets[-1] == 51
+
+
+async def test_what_only_waits_for_the_broker_s_word_is_no_sign_of_a_handler_that_is_stuck() -> None:
+    rest: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def handle(received: Received[bytes]) -> asyncio.Future[None] | None:
+        if received.record.offset == 1:
+            await asyncio.sleep(0.05)
+        return rest
+
+    reading = Reading(handle=handle)
+    await reading.consuming.take(records(0, 1))
+    await asyncio.sleep(0.02)
+    assert reading.consuming.oldest_seconds > 0.01
+    await asyncio.sleep(0.05)
+    assert (reading.consuming.oldest_seconds, reading.consuming.in_hand) == (0, 2)
+    rest.set_result(None)
+    await reading.consuming.stop()
+    assert reading.commits.offsets[-1] == 2
