@@ -4,6 +4,8 @@ Bodies, addresses with tokens, pictures and scores are never part of a step; nam
 are.
 """
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -159,3 +161,24 @@ async def _steps(consumer: AIOKafkaConsumer) -> AsyncIterator[Step]:
         step = step_of(record.headers, record.value, record.timestamp)
         if step is not None:
             yield step
+
+
+async def in_order(steps: AsyncIterator[Step], pause_seconds: float = 0.5, most: int = 50_000) -> AsyncIterator[Step]:
+    """Give steps of the past by their time, for topics are read one after the other; after a pause, as they come."""
+    past: list[Step] = []
+    coming = asyncio.ensure_future(anext(steps))
+    try:
+        while len(past) < most and (await asyncio.wait({coming}, timeout=pause_seconds))[0]:
+            try:
+                past.append(coming.result())
+            except StopAsyncIteration:
+                break
+            coming = asyncio.ensure_future(anext(steps))
+        for step in sorted(past, key=lambda one: one.at):
+            yield step
+        with contextlib.suppress(StopAsyncIteration):
+            yield await coming
+            async for step in steps:
+                yield step
+    finally:
+        coming.cancel()

@@ -9,7 +9,7 @@ import click
 from cli.connection import kafka_settings
 from cli.interruption import Interruptible
 from cli.output import json_option
-from cli.timeline import Step, following
+from cli.timeline import Step, following, in_order
 from shared.kafka_security import security_options
 from shared.settings import KafkaSettings
 
@@ -38,7 +38,7 @@ async def _watch(settings: KafkaSettings, verification_id: str | None, *, from_s
     before: dict[str, float] = {}
     security = security_options(settings)
     async with following(settings.kafka_bootstrap, from_start=from_start, security=security) as steps:
-        async for step in steps:
+        async for step in in_order(steps) if from_start else steps:
             if verification_id and step.verification_id != verification_id.lower():
                 continue
             since = step.at - before.setdefault(step.verification_id, step.at)

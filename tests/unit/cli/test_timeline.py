@@ -1,8 +1,10 @@
 """What the topics say, as steps and as lines."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-from cli.timeline import Step, step_of
+from cli.timeline import Step, in_order, step_of
 from cli.watch import line
 from shared.cloudevents import CloudEvent
 from shared.envelope import seal
@@ -87,3 +89,21 @@ def test_a_line_and_a_json_object_of_a_verdict() -> None:
         "step": "verdict.reached",
         "detail": "success",
     }
+
+
+async def test_what_is_past_is_told_in_the_order_of_time_and_what_comes_as_it_comes() -> None:
+    begun = asyncio.Event()
+
+    async def steps() -> AsyncIterator[Step]:
+        for at in (3.0, 1.0, 2.0):
+            yield Step(at, ID, "verdict.reached")
+        await begun.wait()
+        for at in (5.0, 4.0):
+            yield Step(at, ID, "verdict.reached")
+
+    told = []
+    async for one in in_order(steps(), pause_seconds=0.2):
+        told.append(one.at)
+        begun.set()
+    assert told == [1.0, 2.0, 3.0, 5.0, 4.0]
+    assert [one.at async for one in in_order(steps(), pause_seconds=5)] == [1.0, 2.0, 3.0, 4.0, 5.0]
