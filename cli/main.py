@@ -40,7 +40,7 @@ def main(ctx: click.Context) -> None:
     \b
     A first look:
       facescan demo                 six verifications, start to end, in half a minute
-      facescan up                   the whole system on this machine; in another terminal:
+      facescan up                   the whole system on this machine, and a page to try it; in another terminal:
       facescan watch                what happens in it
 
     Where Kafka, AWS and the inbox are, commands read from .facescan/system.json while `facescan up` runs in this

@@ -128,6 +128,7 @@ def test_an_unknown_service_is_answered_with_those_that_there_are() -> None:
         (["demo", "--system", "env"], "--system env: FACESCAN_KAFKA_BOOTSTRAP, FACESCAN_DEMO_INBOX"),
         (["demo", "--system", "absent.json"], "absent.json: No such file or directory; a running `facescan up` writes"),
         (["up", "--set", "dance"], "'dance' is not of the form NAME=VALUE"),
+        (["up", "--playground", "--aws", "http://127.0.0.1:1"], "it cannot be used with --aws"),
         (["up", "--set", "FACESCAN_DANCE=1"], "there is no setting FACESCAN_DANCE"),
     ],
 )
