@@ -377,16 +377,17 @@ class Service:
             consumer = subscriber.consumer
             if reader.patient or consumer is None:
                 continue
+            metrics.OLDEST_SECONDS.labels(reader.group).set(reader.oldest_record_seconds)
             waiting = reader.in_hand
             try:
                 async with asyncio.timeout(1):
-                    for partition in consumer.assignment():
-                        end = consumer.highwater(partition)  # None before the first fetch
-                        waiting += max(0, end - await consumer.position(partition)) if end is not None else 0
+                    # Asked for, not remembered from the last fetch: a reader that is stuck fetches no more.
+                    ends = await consumer.end_offsets(consumer.assignment())
+                    for partition, end in ends.items():
+                        waiting += max(0, end - await consumer.position(partition))
             except (KafkaError, AssertionError, TimeoutError):  # as above
                 continue
             metrics.LAG.labels(reader.group).set(waiting)
-            metrics.OLDEST_SECONDS.labels(reader.group).set(reader.oldest_record_seconds)
 
     def unhealthy(self) -> str | None:
         """Why this process should be ended and started anew; None while it makes progress, Kafka reachable or not."""
