@@ -14,6 +14,7 @@ COMMANDS = [
     "up",
     "run",
     "enrol",
+    "factor",
     "erase",
     "export",
     "audit",
