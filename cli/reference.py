@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from cli.policy_document import policy_document
 from cli.ports import free_ports
-from cli.run import SERVICES
+from cli.run import ALL
 from cli.settings_known import settings_models
 from services.inbox.endpoint_map import EndpointFile
 from services.inbox.manifest import Manifest
@@ -51,10 +51,10 @@ def documents() -> Iterator[tuple[str, str]]:
         yield f"schemas/{event.type}.json", _json(schema)
     for name, model in (("endpoint-map", EndpointFile), ("manifest", Manifest)):
         yield f"{name}.schema.json", _json({"$schema": _SCHEMA_DIALECT, **model.model_json_schema()})
-    for service in SERVICES:
+    for service in ALL:
         yield f"asyncapi/{service}.json", _json(asyncapi(service))
     # Found by name, as the services are: the command imports none of them.
-    for service in ("async_post", "inbox"):
+    for service in ("async_post", "gateway", "inbox"):
         described = importlib.import_module(f"services.{service}.openapi").openapi(VERSION)
         yield f"openapi/{service}.json", _json(described)
     yield "settings.md", settings_document()

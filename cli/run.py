@@ -12,13 +12,16 @@ from shared.settings import Settings, load
 from shared.telemetry import set_up_logs
 
 SERVICES: Final = ("inbox", "session", "verdict", "async_post")
+# What runs beside them where somebody wants it.
+OPTIONAL: Final = ("gateway",)
+ALL: Final = (*SERVICES, *OPTIONAL)
 
 
 def _service_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     """Return the module's name of a service; ``async-post`` means ``async_post``."""
     name = value.replace("-", "_")
-    if name not in SERVICES:
-        raise click.BadParameter(f"{value!r} is no service; there are {', '.join(SERVICES)}")
+    if name not in ALL:
+        raise click.BadParameter(f"{value!r} is no service; there are {', '.join(ALL)}")
     return name
 
 
@@ -26,7 +29,7 @@ def _service_name(_ctx: click.Context, _param: click.Parameter, value: str) -> s
 @click.argument("service", callback=_service_name)
 @json_option
 def run(service: str, as_json: bool) -> None:  # its logs are JSON anyway
-    """Run SERVICE (inbox, session, verdict or async_post) until SIGTERM or SIGINT.
+    """Run SERVICE (inbox, session, verdict, async_post; gateway, which is optional) until SIGTERM or SIGINT.
 
     It is configured by the environment alone: see docs/settings.md. Logs go to standard error, as JSON.
 

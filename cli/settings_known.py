@@ -4,13 +4,13 @@ import importlib
 from collections.abc import Iterator
 from functools import cache
 
-from cli.run import SERVICES
+from cli.run import ALL
 from shared.settings import PREFIX, Settings
 
 
 def settings_models() -> Iterator[tuple[str, type[Settings]]]:
     """Give each service's name and its settings model."""
-    for service in SERVICES:
+    for service in ALL:
         module = importlib.import_module(f"services.{service}.settings")
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Settings) and value.__module__ == module.__name__:

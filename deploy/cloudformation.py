@@ -63,6 +63,7 @@ def _parameters() -> dict[str, Any]:
         "Bucket": text(_DEFAULTS.bucket, "FACESCAN_BUCKET: unique in all of AWS"),
         "KeyAlias": text(_DEFAULTS.kms_key, "FACESCAN_KMS_KEY"),
         "SigningSecret": text("facescan/signing-key", "FACESCAN_SIGNING_SECRET; facescan keys rotate makes it"),
+        "ClientsSecret": text("facescan/clients", "FACESCAN_CLIENTS_SECRET; facescan clients add makes it"),
         "Cluster": text("", "The EKS cluster whose pods get the roles (Pod Identity); none: attach them yourself"),
         "Namespace": text("facescan", "The chart's namespace there"),
         "Release": text("facescan", "The chart's release: service accounts are called <release>-<role>"),

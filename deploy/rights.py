@@ -9,6 +9,7 @@ from typing import Any, Final
 from deploy.roles import ROLES
 from shared.answer_box import CONTEXT
 from shared.tables import (
+    ASKED,
     ATTEMPTS,
     AUDIT,
     AUDIT_ENTRIES,
@@ -42,6 +43,7 @@ _APPEND: Final = (*_READ, "PutItem", "Query")
 _BUCKET: Final = "arn:${AWS::Partition}:s3:::${Bucket}"
 _TABLE: Final = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${TablePrefix}"
 _SECRET: Final = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${SigningSecret}-*"  # noqa: S105 - its name
+_CLIENTS: Final = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${ClientsSecret}-*"
 
 
 def _sub(text: str) -> dict[str, str]:
@@ -118,6 +120,7 @@ RIGHTS: Final[Mapping[str, Sequence[Statement]]] = {
         ),
     ),
     "sender": (),
+    "gateway": (_on(_WRITE, ASKED), _allow("secretsmanager", ("GetSecretValue",), [_sub(_CLIENTS)])),
 }
 assert set(RIGHTS) == {role.name for role in ROLES}  # noqa: S101 - a role without a line here is a mistake
 

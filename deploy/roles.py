@@ -32,7 +32,7 @@ class Role:
 
     ``port`` is the container's public one and ``address_setting`` the variable that opens it. ``also_writes`` and
     ``also_reads`` (group prefix to topics) are what its service cannot declare. ``internet`` says that it connects to
-    whom others name.
+    whom others name, ``optional`` that it runs only where it is asked for.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Role:
     also_writes: Sequence[str] = ()
     also_reads: Mapping[str, Sequence[str]] | None = None
     internet: bool = False
+    optional: bool = False
 
     def build(self) -> Service:
         """Put the service together as this role; nothing is connected."""
@@ -76,6 +77,7 @@ ROLES: Final = (
     Role("verdict", "verdict", {}),
     Role("signer", "async_post", {"POST_ROLES": "signer,delayer"}, also_writes=tuple(map(bytes.decode, TARGETS))),
     Role("sender", "async_post", {"POST_ROLES": "sender"}, internet=True),
+    Role("gateway", "gateway", {}, port=8083, address_setting="GATEWAY_HOST", internet=True, optional=True),
 )
 
 
@@ -135,5 +137,6 @@ def chart_roles() -> dict[str, Any]:
             "lag": lag,
             "aws": bool(service.aws_services),
             "internet": role.internet,
+            "optional": role.optional,
         }
     return found

@@ -20,7 +20,7 @@ from shared.consuming import ATTEMPT_HEADER, FAILURES_HEADER, GROUP_HEADER, ORIG
 from shared.dead_letters import PREFIX, Side
 from shared.delays import without_delay
 from shared.errors import FacescanError, UnavailableError, UnprocessableError
-from shared.events import PostRequested, PostSigned, derived_id
+from shared.events import PostRequested, PostSigned, WebhookRequested, derived_id
 from shared.stores import ConditionFailedError, Put, Tables, Update
 from shared.tables import DEAD_LETTERS
 from shared.topics import DAY_SECONDS, DEAD_OURS, DEAD_THEIRS
@@ -91,6 +91,7 @@ class DeadLetter:
             raise UnprocessableError(f"{self.place} was too large to be kept whole: replay it from {topic}")
         if topic == PostSigned.topic:
             return self._asked_again()
+        value = self._told_again() if topic == WebhookRequested.topic else self.record.value
         headers = [
             (name, value)
             for name, value in without_delay(self.record.headers)
@@ -101,7 +102,15 @@ class DeadLetter:
             (GROUP_HEADER, self._header("group").encode()),
             (ORIGIN_HEADER, origin or f"{topic}/{self._header('partition')}/{self._header('offset')}".encode()),
         ]
-        return topic, self.record.key, self.record.value, headers
+        return topic, self.record.key, value, headers
+
+    def _told_again(self) -> bytes | None:
+        """Return a webhook's record with all of its tries and its time before it; what is none as it is."""
+        try:
+            request = WebhookRequested.model_validate_json(self.record.value or b"")
+        except ValueError:
+            return bytes(self.record.value) if self.record.value is not None else None
+        return request.model_copy(update={"attempt": 1, "first_requested_at": None}).to_json()
 
     def _asked_again(self) -> tuple[str, bytes | None, bytes | None, list[RecordHeader]]:
         try:

@@ -369,6 +369,26 @@ class EndpointRequested(EventData):
         return f"{self.endpoint}\n{self.order_key}"
 
 
+class WebhookRequested(EventData):
+    """A client that asked over HTTP is to be told an outcome by its webhook."""
+
+    type: ClassVar[str] = "facescan.webhook.requested.v1"
+    topic: ClassVar[str] = "facescan.webhook.requested"
+
+    client: str = Field(max_length=63, description="The client's name at the gateway; the record's key.")
+    verification_id: VerificationId
+    outcome: Outcome
+    decided_at: AwareDatetime
+    attempt: int = Field(default=1, ge=1, description="Counts the webhooks tried; set by the gateway's retries.")
+    first_requested_at: AwareDatetime | None = Field(
+        default=None, description="When it was tried or held first; from then on the time until it is given up counts."
+    )
+
+    def key(self) -> str:
+        """Return the record's key."""
+        return self.client
+
+
 EVENTS: Final[tuple[type[EventData], ...]] = (
     VerificationRequested,
     VerificationOpened,
@@ -385,6 +405,7 @@ EVENTS: Final[tuple[type[EventData], ...]] = (
     PostSigned,
     PostSettled,
     EndpointRequested,
+    WebhookRequested,
 )
 
 # The one event whose data is not a model of ours: the signed message itself, byte for byte as it came.

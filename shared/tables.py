@@ -66,6 +66,8 @@ DEAD_LETTERS: Final = TableSpec("dead-letters", "place", expires_by="forget_at")
 AUDIT: Final = TableSpec("audit", "chain", sort_key="sequence", sort_type="N")
 AUDIT_ENTRIES: Final = TableSpec("audit-entries", "entry", expires_by="forget_at")
 LEASES: Final = TableSpec("leases", "lease")
+# Which client of the gateway asked for which verification: of the person there is nothing.
+ASKED: Final = TableSpec("asked-over-http", "verification_id", expires_by="forget_at")
 
 TABLES: Final = (
     DEAD_LETTERS,
@@ -86,6 +88,7 @@ TABLES: Final = (
     VERDICTS,
     HISTORY,
     TURNS,
+    ASKED,
 )
 
 # Evidence is deleted by the verdict itself as soon as it has decided; the bucket's rule catches what a crash left.

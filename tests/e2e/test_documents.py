@@ -17,7 +17,7 @@ import pytest
 from cli.demo import demo
 from cli.main import main
 from cli.publish import checked_data, model_of
-from cli.run import SERVICES
+from cli.run import ALL
 from cli.scan import scan
 from cli.settings_known import known_variables
 
@@ -108,7 +108,7 @@ def test_every_setting_exists(document: Path) -> None:
 
 @each_document
 def test_every_metric_exists(document: Path) -> None:
-    for service in SERVICES:
+    for service in ALL:
         importlib.import_module(f"services.{service}.app")
     importlib.import_module("services.async_post.synchronous_http")  # there with its token alone
     there = set(re.findall(r"^# HELP (\S+)", prometheus_client.generate_latest().decode(), re.MULTILINE))

@@ -66,11 +66,17 @@ def test_other_values_only_change_what_the_defaults_have(name: str) -> None:
     assert set(other["roles"]) <= {role.name for role in ROLES} == set(VALUES["roles"])
 
 
-def test_only_the_sender_reaches_the_internet_and_no_private_address() -> None:
-    assert [role.name for role in ROLES if role.internet] == VALUES["internet"] == ["sender"]
+def test_only_what_delivers_reaches_the_internet_and_no_private_address() -> None:
+    assert [role.name for role in ROLES if role.internet] == VALUES["internet"] == ["sender", "gateway"]
     refused = yaml.safe_load((FOLDER / "helm/facescan/files/not-public.json").read_text())
     for network in (*refused["ipv4"], *refused["ipv6"]):
         assert not is_public(network.split("/")[0])
+
+
+def test_what_is_optional_is_off_until_it_is_asked_for() -> None:
+    assert {name for name, role in VALUES["roles"].items() if role.get("enabled") is False} == {
+        role.name for role in ROLES if role.optional
+    }
 
 
 def test_no_role_scales_beyond_its_partitions() -> None:

@@ -1,3 +1,14 @@
+{{/* The roles that are wanted, with what files/roles.json says of them, as JSON. */}}
+{{- define "facescan.roles" -}}
+{{- $wanted := dict -}}
+{{- range $role, $facts := .Files.Get "files/roles.json" | fromJson -}}
+{{- if or (not $facts.optional) (index $.Values.roles $role).enabled -}}
+{{- $_ := set $wanted $role $facts -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $wanted -}}
+{{- end -}}
+
 {{- define "facescan.name" -}}
 {{- printf "%s-%s" .root.Release.Name .role | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
