@@ -20,6 +20,7 @@ from cli.commands import Commands
         "retention": ("cli.retention:retention", "Remove what has had its time."),
         "locators": ("cli.locators:locators", "Issue, list and revoke the keys that lead to persons."),
         "wallet": ("cli.wallet:wallet", "Register or revoke the key of a wallet that signs messages."),
+        "clients": ("cli.clients:clients", "Make, list, rotate and remove the clients of the gateway."),
         "send": ("cli.send:send", "Sign a message and post it to an inbox."),
         "inbox": ("cli.inbox:inbox", "Say what the inbox would do with a message."),
         "publish": ("cli.publish:publish", "Publish an event on Kafka."),

@@ -20,7 +20,7 @@ class System:
     ``kafka`` is host:port, ``aws`` the endpoint of every AWS client, ``inbox`` the URL to post to, ``session`` the base
     URL of the scan page, ``streaming`` where its video goes (empty: to AWS), ``dns`` address:port, ``world`` and
     ``log_dir`` absolute folders, ``pid`` the process that runs it, ``verification_seconds`` what a person may take,
-    ``azure`` the stand-in of Azure's Face resource (empty: none runs).
+    ``azure`` the stand-in of Azure's Face resource, ``gateway`` where clients ask over HTTP (empty: none runs).
     """
 
     kafka: str
@@ -38,6 +38,7 @@ class System:
     pid: int
     verification_seconds: float
     azure: str = ""
+    gateway: str = ""
 
     def write(self, path: Path) -> None:
         """Write the file in one step: no reader ever sees half of it."""

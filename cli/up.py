@@ -8,6 +8,7 @@ import click
 
 from cli.interruption import Interruptible
 from cli.output import json_option
+from cli.run import ALL, SERVICES
 from cli.settings_known import known_variables
 from cli.system_file import DEFAULT_DIRECTORY, FILE_NAME
 from cli.workbench import Workbench
@@ -50,6 +51,7 @@ set_option = click.option(
 )
 @click.option("--kafka", metavar="HOST:PORT", help="Use this broker instead of the embedded one.")
 @click.option("--aws", metavar="URL", help="Use this endpoint for every AWS service instead of the emulated one.")
+@click.option("--gateway", is_flag=True, help="Run the gateway too: ask over HTTP, be told by webhooks.")
 @set_option
 @click.option(
     "--playground/--no-playground",
@@ -63,6 +65,7 @@ def up(
     kafka: str | None,
     aws: str | None,
     settings: dict[str, str],
+    gateway: bool,
     playground: bool | None,
     as_json: bool,
 ) -> None:
@@ -81,7 +84,15 @@ def up(
         raise click.UsageError("--playground orders about the emulated AWS's camera: it cannot be used with --aws")
     report = (lambda _: None) if as_json else click.echo
     wanted = not (aws or as_json) if playground is None else playground
-    workbench = Workbench(directory, kafka=kafka, aws=aws, settings=settings, playground=wanted, report=report)
+    workbench = Workbench(
+        directory,
+        kafka=kafka,
+        aws=aws,
+        settings=settings,
+        services=ALL if gateway else SERVICES,
+        playground=wanted,
+        report=report,
+    )
     why = None
     with Interruptible() as interrupted:
         try:

@@ -20,7 +20,7 @@ from cli.embedded_topics import make_topics
 from cli.local_aws import LocalAws
 from cli.ports import free_ports
 from cli.probe import answers_ok
-from cli.run import SERVICES
+from cli.run import ALL, SERVICES
 from cli.signing_key import give_signing_key
 from cli.supervisor import Child, Supervisor
 from cli.system_file import FILE_NAME, System
@@ -59,9 +59,9 @@ class Workbench:
     """A system of its own in a folder. ``start`` it, use ``system``, ``stop`` it; or use it as a context manager.
 
     ``kafka`` (host:port) and ``aws`` (URL) take the places of the embedded ones. ``settings`` are variables for the
-    services, by their whole names. ``services`` are those that it runs; somebody else runs
-    others, with their ``environment``. ``playground``: let its page frame the scan page, for ``start_playground``.
-    ``report`` gets one line for each step of the start and the stop.
+    services, by their whole names. ``services`` are those that it runs, of what is optional those that are named;
+    somebody else runs others, with their ``environment``. ``playground``: let its page frame the scan page, for
+    ``start_playground``. ``report`` gets one line for each step of the start and the stop.
     """
 
     def __init__(
@@ -128,8 +128,9 @@ class Workbench:
         self._streaming_port, self._playground_port = free_ports(2)
         kafka, aws, dns = self._start_emulators()
         azure = self._start_azure() if wants_azure(self._settings) else ""
-        inbox_port, session_port, chat_port, *ops_ports = free_ports(3 + len(SERVICES))
-        ports = Ports(inbox_port, session_port, chat_port, dict(zip(SERVICES, ops_ports, strict=True)))
+        known = (*SERVICES, *(name for name in self._services if name not in SERVICES))
+        inbox_port, session_port, chat_port, gateway_port, *ops_ports = free_ports(4 + len(known))
+        ports = Ports(inbox_port, session_port, chat_port, gateway_port, dict(zip(known, ops_ports, strict=True)))
         self._endpoint_map.write_text(chat_endpoints(chat_port))
         shared = system_environment(
             kafka=kafka,
@@ -150,7 +151,7 @@ class Workbench:
         )
         inbox = f"http://{HOST}:{ports.inbox}/inbox"
         self._prepare(kafka, aws, inbox, shared)
-        self._environments = {service: service_environment(shared, ports, service) for service in SERVICES}
+        self._environments = {service: service_environment(shared, ports, service) for service in known}
         for service in self._services:
             self._processes.start(self._child(service, self._environments[service]))
         self._system = System(
@@ -169,6 +170,7 @@ class Workbench:
             pid=os.getpid(),
             verification_seconds=verification_seconds(shared),
             azure=azure,
+            gateway=f"http://{HOST}:{ports.gateway}" if "gateway" in self._services else "",
         )
         for service in self._services:
             self.wait_ready(service)
@@ -191,9 +193,9 @@ class Workbench:
         running = self._processes.pids
         if running:
             (self.directory / FILE_NAME).unlink(missing_ok=True)
-            self._processes.end([name for name in running if name in SERVICES], _STOP_SECONDS)
+            self._processes.end([name for name in running if name in ALL], _STOP_SECONDS)
             self._step("services stopped")
-            self._processes.end([name for name in running if name not in SERVICES], _EMULATOR_STOP_SECONDS)
+            self._processes.end([name for name in running if name not in ALL], _EMULATOR_STOP_SECONDS)
         self._open.close()
         self._system = None
 
@@ -311,7 +313,7 @@ class Workbench:
     def _write(self) -> None:
         """Write system.json; called by the supervisor too, when a service has a new process id."""
         if self._system is not None:
-            self._system = self._system.with_pids(self._pids(SERVICES))
+            self._system = self._system.with_pids(self._pids(ALL))
             self._system.write(self.directory / FILE_NAME)
 
     def _step(self, text: str) -> None:

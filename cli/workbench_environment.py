@@ -40,6 +40,7 @@ class Ports:
     inbox: int
     session: int
     chat: int
+    gateway: int
     ops: Mapping[str, int]
 
 
@@ -85,6 +86,10 @@ def system_environment(
         "FACESCAN_ADDRESS_FAILURES": "0",
         "FACESCAN_REQUESTER_FAILURES": "0",
         "FACESCAN_CHAT_PORT": str(ports.chat),
+        "FACESCAN_GATEWAY_PORT": str(ports.gateway),
+        "FACESCAN_CLIENTS_REREAD_SECONDS": "1",
+        # Who is told is on this machine, too.
+        "FACESCAN_DEVELOPMENT_WEBHOOKS_ANYWHERE": "true",
         "FACESCAN_ENDPOINT_MAP": str(endpoint_map),
         "FACESCAN_SESSION_PUBLIC_URL": f"http://{HOST}:{ports.session}",
         "FACESCAN_SCAN_TOKEN_SECRET": secrets.token_urlsafe(32),

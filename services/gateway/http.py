@@ -1,6 +1,7 @@
 """The gateway's HTTP: ``POST /v1/verifications`` and ``GET /v1/verifications/{id}``, as an ASGI application."""
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
@@ -33,6 +34,8 @@ MOST_BODY_BYTES: Final = 4096
 _BODY_SECONDS: Final = 10.0
 # Read and thrown away of a longer one, so that its sender sees the answer and no broken connection.
 _MOST_READ_BYTES: Final = 256 * 1024
+_MOST_THROWN_BYTES: Final = 16 * 1024
+_THROW_SECONDS: Final = 1.0
 _BOUNDS: Final = JsonBounds(most_depth=2, most_values=16)
 _KEY: Final = re.compile(rb"[!-~]{1,255}\Z")
 _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
@@ -55,7 +58,7 @@ _UNREAD: Final = frozenset(
 
 
 class Gateway:
-    """Answers clients. Whoever has no token learns nothing, and no body of theirs is read."""
+    """Answers clients. Whoever has no token learns nothing, and no body of theirs is looked at."""
 
     def __init__(
         self,
@@ -82,7 +85,10 @@ class Gateway:
         answer = await self._answer(scope, receive)
         ANSWERED.labels(answer.reason).inc()
         ANSWER_SECONDS.observe(self._clock() - began)
-        headers = [*answer.headers, (b"connection", b"close")] if answer.reason in _UNREAD else list(answer.headers)
+        headers = list(answer.headers)
+        if answer.reason in _UNREAD:
+            headers.append((b"connection", b"close"))
+            await _throw_away(scope, receive)
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
@@ -184,6 +190,17 @@ async def _body(receive: Any) -> bytes:
     if length > MOST_BODY_BYTES:
         raise _too_large()
     return b"".join(parts)
+
+
+async def _throw_away(scope: Any, receive: Any) -> None:
+    """Read a short body that nobody wants: closed with it unread, the connection is reset before its answer is seen."""
+    length = _text(_headers(scope), b"content-length")
+    if not length.isdigit() or int(length) > _MOST_THROWN_BYTES:
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_THROW_SECONDS):
+            while (event := await receive())["type"] == "http.request" and event.get("more_body", False):
+                pass
 
 
 def _parsed(body: bytes) -> Ask:
