@@ -74,6 +74,7 @@ def test_every_command_explains_itself_and_takes_json(command: str) -> None:
         "audit",
         "dead",
         "dns",
+        "factor",
         "inbox",
         "keys",
         "locators",
