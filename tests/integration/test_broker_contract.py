@@ -7,11 +7,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Literal
 
 import confluent_kafka
 import pytest
 import pytest_asyncio
+from prometheus_client import REGISTRY
 
 from cli.embedded_topics import make_topics
 from services.async_post.delayer import Delayer
@@ -221,6 +223,31 @@ async def test_what_was_acknowledged_is_read_after_the_reader_comes_back(broker:
     again = await broker.start(reader)
     await until(lambda: len(again.handled) == 100)
     assert sorted(again.handled) == list(range(1, 101))
+
+
+async def test_how_much_waits_is_said_by_a_reader_that_is_stuck_too(broker: Broker) -> None:
+    reader = broker.reader()
+    never = asyncio.Event()
+
+    async def stuck(_received: Received[CaptureCompleted]) -> None:
+        await never.wait()
+
+    reader.handle = stuck
+    publisher = Publisher(service_settings(broker.bootstrap), "//test")
+    await publisher.start()
+    for waiting, more in ((2000, 2000), (3000, 1000)):
+        made = [event(number, number) for number in range(1, more + 1)]
+        await publisher.send_all([(reader.topic, one.id.encode(), one.data, one.to_headers()) for one in made])
+        await until(partial(_waits, reader, waiting), 30)
+    await publisher.stop()
+    never.set()
+    await until(lambda: len(reader.handled) == 3000, 30)
+
+
+def _waits(reader: RunningReader, count: int) -> bool:
+    # What is just being handed over, a part of one fetch, is not counted.
+    said = REGISTRY.get_sample_value("facescan_lag_records", {"group": reader.group}) or 0
+    return count - 500 <= said <= count
 
 
 async def test_records_that_are_sent_together_keep_their_order_in_each_partition_whatever_their_size(
