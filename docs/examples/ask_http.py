@@ -1,6 +1,6 @@
 """Asks for a verification over HTTP and waits for the signed webhook: python ask_http.py GATEWAY LOCATOR PORT.
 
-The token and the webhook's secret are in the environment: FACESCAN_TOKEN and FACESCAN_WEBHOOK_SECRET.
+The token and the webhook's secret are in the environment: CLIENT_TOKEN and WEBHOOK_SECRET.
 """
 
 import json
@@ -19,7 +19,7 @@ class Receiver(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         try:
-            told = Webhook(os.environ["FACESCAN_WEBHOOK_SECRET"]).verify(body, dict(self.headers))
+            told = Webhook(os.environ["WEBHOOK_SECRET"]).verify(body, dict(self.headers))
         except WebhookVerificationError:
             self.send_response(400)
         else:
@@ -37,7 +37,7 @@ def ask(gateway: str, locator: str) -> str:
         f"{gateway}/v1/verifications",
         json.dumps({"locator": locator, "purpose": "open an account"}).encode(),
         {
-            "Authorization": f"Bearer {os.environ['FACESCAN_TOKEN']}",
+            "Authorization": f"Bearer {os.environ['CLIENT_TOKEN']}",
             "Content-Type": "application/json",
             # Kept with the order that it is for: after a failure the same request is sent again under the same key.
             "Idempotency-Key": str(uuid.uuid4()),
