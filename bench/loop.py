@@ -108,7 +108,7 @@ async def _limit(where: DemoSystem) -> float:
     topic = TopicPartition("facescan.verdict.reached", 0)
     embedded = where.kafka
     producer = AIOKafkaProducer(bootstrap_servers=embedded, acks="all", enable_idempotence=True)
-    consumer = AIOKafkaConsumer(bootstrap_servers=embedded, fetch_max_wait_ms=10)
+    consumer = AIOKafkaConsumer(bootstrap_servers=embedded)
     await producer.start()
     await consumer.start()
     tables = Tables(where.aws, where.stores)

@@ -84,7 +84,6 @@ class Bench:
             "FACESCAN_INSTANCE": "bench",
             "FACESCAN_DEVELOPMENT_CONNECT_TO": str(world),
             "FACESCAN_KAFKA_SESSION_TIMEOUT_SECONDS": "6",
-            **({"FACESCAN_KAFKA_FETCH_MAX_WAIT_MILLISECONDS": "10"} if embedded else {}),
         }
 
     @asynccontextmanager

@@ -126,7 +126,6 @@ def _environment(kafka: str, store: int, ops: int) -> dict[str, str]:
         "FACESCAN_ENVIRONMENT": "development",
         "FACESCAN_INBOX_ROLES": "router",
         "FACESCAN_KAFKA_BOOTSTRAP": kafka,
-        "FACESCAN_KAFKA_FETCH_MAX_WAIT_MILLISECONDS": "10",
         "FACESCAN_KAFKA_SESSION_TIMEOUT_SECONDS": "6",
         "FACESCAN_OPS_PORT": str(ops),
     }

@@ -38,8 +38,6 @@ from shared.events import (
 
 TOPICS: Final = (INBOX_ACCEPTED_TOPIC, *(event.topic for event in EVENTS))
 _PREFIX: Final = "facescan."
-# The embedded broker answers an empty fetch only after this time: it bounds how late a step is seen.
-_FETCH_MILLISECONDS: Final = 20
 _ID_OF_BODY: Final = "Popup"
 
 
@@ -138,7 +136,6 @@ async def records(
         group_id=None,
         auto_offset_reset="earliest" if from_start else "latest",
         enable_auto_commit=False,
-        fetch_max_wait_ms=_FETCH_MILLISECONDS,
         **security,
     )
     try:

@@ -22,9 +22,7 @@ UPDATE_KEY: Final = "d29ya2JlbmNoLXdvcmtiZW5jaC13b3JrYmVuY2g="
 AZURE_KEY: Final = "azure-local-key"
 HOST: Final = "127.0.0.1"
 ENDPOINTS: Final = "endpoints.toml"
-# The embedded broker answers an empty fetch only when its wait is over: a short one keeps every hop short.
 _EMBEDDED_KAFKA: Final = {
-    "FACESCAN_KAFKA_FETCH_MAX_WAIT_MILLISECONDS": "5",
     "FACESCAN_KAFKA_SESSION_TIMEOUT_SECONDS": "6",
 }
 _VERIFICATION_SECONDS: Final = "FACESCAN_VERIFICATION_SECONDS"

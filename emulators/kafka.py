@@ -2,19 +2,24 @@
 
 It is the real wire protocol, with limits that a caller must know (measured with librdkafka 2.16.0):
 a topic comes to be when its metadata are first asked for, always with 4 partitions; the admin client cannot create one,
-because the node says that there is no controller; a partition keeps its newest 5 MiB; a Fetch that finds nothing
-always waits the whole `fetch_max_wait_ms`, also when data arrive meanwhile; nothing survives the process.
+because the node says that there is no controller; a partition keeps its newest 5 MiB; nothing survives the process.
+Before it stands a relay, which lets a Fetch that finds nothing wait for something: `emulators.kafka_relay`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import tempfile
+import threading
 from pathlib import Path
 
 import click
+import uvloop
 from confluent_kafka import KafkaException, Producer
+
+from emulators.kafka_relay import Relay
 
 PARTITIONS = 4
 """Of every topic: the mock cluster's default, which the Python binding cannot change."""
@@ -36,8 +41,26 @@ class EmbeddedBroker:
             nodes = list(self._client.list_topics(timeout=_START_SECONDS).brokers.values())
         except KafkaException as error:
             raise BrokerError(f"the embedded Kafka broker does not start: {error}") from None
-        self.address = f"{nodes[0].host}:{nodes[0].port}"
+        self._relay = Relay(f"{nodes[0].host}:{nodes[0].port}")
+        self._listening = threading.Event()
+        self._failure: BaseException | None = None
+        threading.Thread(target=self._run_relay, name="relay", daemon=True).start()
+        if not self._listening.wait(_START_SECONDS) or self._failure is not None:
+            raise BrokerError(f"the embedded Kafka broker does not listen: {self._failure}")
+        self.address = self._relay.address
         """host:port to bootstrap from; always 127.0.0.1."""
+
+    def _run_relay(self) -> None:
+        async def relay() -> None:
+            await self._relay.start()
+            self._listening.set()
+            await asyncio.Event().wait()
+
+        try:
+            uvloop.run(relay())
+        except OSError as error:
+            self._failure = error
+            self._listening.set()
 
 
 def write_address(path: Path, address: str) -> None:

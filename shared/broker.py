@@ -42,7 +42,6 @@ _FATAL: Final = (OutOfOrderSequenceNumber, UnknownProducerId, ProducerFenced, Il
 # One look for records: it ends at the first that comes; errors of the group are seen between two.
 LOOK_MILLISECONDS: Final = 1000
 
-_PATIENT_MILLISECONDS: Final = 100
 # Of one partition in one request: many records that are sent at once travel together (the client's default is 16 KiB).
 LARGEST_BATCH_BYTES: Final = 128 * 1024
 _FLUSH_SECONDS: Final = 5.0
@@ -59,18 +58,15 @@ Record = tuple[str, bytes | None, bytes | None, Sequence[RecordHeader]]
 Together = tuple[bytes, bytes, Sequence[RecordHeader]]
 
 
-def consumer_options(settings: KafkaSettings, group: str, *, patient: bool = False) -> dict[str, Any]:
-    """Return the options of a subscriber that reads from the start, commits only when told and joins statically.
-
-    ``patient`` is for what has waited long and may wait a little more: it asks a broker that cannot wake it less often.
-    """
+def consumer_options(settings: KafkaSettings, group: str) -> dict[str, Any]:
+    """Return the options of a subscriber that reads from the start, commits only when told and joins statically."""
     session_milliseconds = int(settings.kafka_session_timeout_seconds * 1000)
     return {
         "group_id": group,
         # Static membership: a restarted process takes its partitions back at once, without a rebalance.
         "group_instance_id": f"{group}.{settings.instance}" if settings.instance else None,
         "auto_offset_reset": "earliest",
-        "fetch_max_wait_ms": max(settings.kafka_fetch_max_wait_milliseconds, _PATIENT_MILLISECONDS if patient else 0),
+        "fetch_max_wait_ms": settings.kafka_fetch_max_wait_milliseconds,
         "session_timeout_ms": session_milliseconds,
         "heartbeat_interval_ms": max(500, session_milliseconds // 10),
         # aiokafka would use the session time-out: too short to drain in-flight work when partitions are revoked.

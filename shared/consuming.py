@@ -114,7 +114,6 @@ class Consuming(Generic[D]):
     ``mine`` says of a raw record whether it is for this reader at all; others are passed over unread.
     Of a lane that has ``most_in_lane`` waiting, further records go to ``overflow``, in their order and without waiting,
     so that one lane cannot take all places. ``on_release`` is called when the partitions are given anew.
-    ``patient``: see ``shared.broker.consumer_options``.
     """
 
     def __init__(
@@ -134,14 +133,13 @@ class Consuming(Generic[D]):
         max_in_flight: int = 256,
         commit_interval_seconds: float = 0.2,
         drain_seconds: float = 15.0,
-        patient: bool = False,
     ) -> None:
         if (handle is None) == (handle_batch is None):
             raise ValueError("give either handle or handle_batch")
         self.topic = topic
         self.topics: Sequence[str] = (topic,)
         self.group = group
-        self.patient = patient
+        self.holds = False
         self._decode = decode
         self._publisher = publisher
         self._handle = handle

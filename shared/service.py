@@ -91,7 +91,8 @@ class Reader(Protocol):
     group: str
     listener: Any
     assigned: bool
-    patient: bool
+    # What it reads waits there on purpose, and is no lag.
+    holds: bool
 
     @property
     def oldest_seconds(self) -> float:
@@ -208,10 +209,10 @@ class Service:
             decoder=decode,
             title=reader.topics[0] if len(reader.topics) == 1 else take.__name__,
             description=description,
-            **consumer_options(self.settings, reader.group, patient=reader.patient),
+            **consumer_options(self.settings, reader.group),
         )
         subscriber(take)
-        subscriber.get_msg = _Fetching(turns=not reader.patient)  # see there
+        subscriber.get_msg = _Fetching(turns=not reader.holds)  # see there
         self._readers.append((reader, subscriber))
 
     def writes(self, *events: type[EventData]) -> None:
@@ -372,10 +373,10 @@ class Service:
         return silent
 
     async def _measure(self) -> None:
-        """Say how much of its partitions waits for this process. What the delayer reads waits on purpose."""
+        """Say how much of its partitions waits for this process."""
         for reader, subscriber in self._readers:
             consumer = subscriber.consumer
-            if reader.patient or consumer is None:
+            if reader.holds or consumer is None:
                 continue
             metrics.OLDEST_SECONDS.labels(reader.group).set(reader.oldest_record_seconds)
             waiting = reader.in_hand

@@ -52,8 +52,7 @@ class KafkaSettings(_FromEnvironment):
         default=500,
         ge=1,
         le=10_000,
-        description="How long a broker may hold a fetch while there is nothing new. A broker that answers only when "
-        "the wait is over (the embedded one) needs a short one.",
+        description="How long a broker may hold a fetch while there is nothing new.",
     )
     kafka_linger_milliseconds: int = Field(
         default=0, ge=0, le=100, description="How long a record may wait for others to travel with."

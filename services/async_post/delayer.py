@@ -44,7 +44,7 @@ class Delayer(ConsumerRebalanceListener):  # type: ignore[misc] # the client has
         self.group = GROUP
         self.listener: Any = self
         self.assigned = False
-        self.patient = True
+        self.holds = True
         self.oldest_seconds = 0.0
         self.oldest_record_seconds = 0.0
         self.in_hand = 0

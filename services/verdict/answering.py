@@ -124,7 +124,6 @@ def look_at_answers(service: Service, answering: Answering, drain_seconds: float
             decode=event_decoder(ProofGiven),
             publisher=service.publisher,
             handle=answering.on_given,
-            patient=True,
             drain_seconds=drain_seconds,
         ),
         ProofGiven,

@@ -127,7 +127,6 @@ def issue_locators(service: Service, settings: VerdictSettings) -> None:
             decode=event_decoder(LocatorRequested),
             publisher=service.publisher,
             handle=issuing.on_requested,
-            patient=True,
             drain_seconds=settings.drain_seconds,
         ),
         LocatorRequested,

@@ -42,7 +42,6 @@ def keep_little(
             decode=event_decoder(PersonErasureRequested),
             publisher=service.publisher,
             handle=erasing.on_requested,
-            patient=True,
             drain_seconds=settings.drain_seconds,
         ),
         PersonErasureRequested,

@@ -37,7 +37,6 @@ def match_pictures(
             decode=event_decoder(MatchRequested),
             publisher=service.publisher,
             handle=supervised.on_requested,
-            patient=True,
             drain_seconds=settings.drain_seconds,
         ),
         MatchRequested,

@@ -51,13 +51,9 @@ def start_system(
     aws: str | None = None,
     playground: bool = False,
 ) -> Running:
-    """Start a workbench and its peers; both end with ``open_parts``. ``aws``: an emulated AWS that runs already.
-
-    Here nobody measures how quickly a record is seen, and a system that waits for its next test should cost little.
-    """
-    calm = {"FACESCAN_KAFKA_FETCH_MAX_WAIT_MILLISECONDS": "25"} if kafka is None else {}
+    """Start a workbench and its peers; both end with ``open_parts``. ``aws``: an emulated AWS that runs already."""
     workbench = open_parts.enter_context(
-        Workbench(directory, kafka=kafka, aws=aws, settings=calm | settings, playground=playground)
+        Workbench(directory, kafka=kafka, aws=aws, settings=settings, playground=playground)
     )
     return Running(workbench, with_peers(workbench.system, StoreSettings(), open_parts))
 

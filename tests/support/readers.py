@@ -40,11 +40,10 @@ def event(number: int, name: object = "") -> CloudEvent:
 
 
 def service_settings(bootstrap: str, session_timeout_seconds: float = 10.0) -> Settings:
-    """Return settings that make a reader quick to notice what is new."""
+    """Return settings for a reader of a test."""
     return Settings(
         domain="identity.example",
         kafka_bootstrap=bootstrap,
-        kafka_fetch_max_wait_milliseconds=20,
         kafka_session_timeout_seconds=session_timeout_seconds,
     )
 
@@ -82,9 +81,7 @@ async def partitions_of_topics(bootstrap: str) -> dict[str, int]:
 
 async def all_records(bootstrap: str, topic: str) -> list[Any]:
     """Return every record that is in a topic now."""
-    async with AIOKafkaConsumer(
-        topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest", fetch_max_wait_ms=20
-    ) as consumer:
+    async with AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
         ends = await consumer.end_offsets(consumer.assignment())
         found: list[Any] = []
         while any([await consumer.position(part) < end for part, end in ends.items()]):

@@ -75,7 +75,6 @@ class Surroundings:
             "FACESCAN_DOMAIN": DOMAIN,
             "FACESCAN_ENVIRONMENT": "development",
             "FACESCAN_KAFKA_BOOTSTRAP": self.kafka,
-            "FACESCAN_KAFKA_FETCH_MAX_WAIT_MILLISECONDS": "10",
             "FACESCAN_KAFKA_SESSION_TIMEOUT_SECONDS": "6",
             "FACESCAN_INBOX_PORT": str(inbox),
             "FACESCAN_SESSION_PORT": str(session),
