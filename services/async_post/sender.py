@@ -12,7 +12,7 @@ from prometheus_client import Counter, Histogram
 
 from services.async_post.delivery import HttpDelivery
 from services.async_post.domain import STALE_SECONDS, meaning
-from services.async_post.gathering import Gathering
+from services.async_post.gathering import WAIT_SECONDS, Gathering
 from services.async_post.order import Order
 from shared.breakers import Breakers
 from shared.broker import Publisher, Record
@@ -68,6 +68,7 @@ class Sender:
         clock: Callable[[], datetime],
         chance: random.Random,
         monotonic: Callable[[], float] = time.monotonic,
+        gathering_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._delivery = delivery
         self._publisher = publisher
@@ -79,9 +80,9 @@ class Sender:
         self._breakers = Breakers(probe_patience_seconds=_PROBE_PATIENCE_SECONDS)
         self._clock = clock
         self._chance = chance
-        self._settling = Gathering(publisher, self._settled)
+        self._settling = Gathering(publisher, self._settled, gathering_seconds)
         # With thousands for receivers that hang, one by one they cost as much as delivering to all the others.
-        self._holding: Gathering[Record] = Gathering(publisher, list)
+        self._holding: Gathering[Record] = Gathering(publisher, list, gathering_seconds)
 
     async def send(self, received: Received[PostSigned]) -> asyncio.Future[None] | None:
         """Deliver one message, or see to it that it is tried again, or give it up. Raises UnavailableError.

@@ -89,7 +89,7 @@ class World(HttpDelivery):
         self.numbers = itertools.count()
         self.sender = Sender(
             delivery=self, publisher=self.publisher, give_up_seconds=1e9, most_in_flight_per_domain=16,
-            clock=self.clock, chance=self.chance, monotonic=lambda: self.now,
+            clock=self.clock, chance=self.chance, monotonic=lambda: self.now, gathering_seconds=0,
         )  # fmt: skip
         self.signer = Signer(
             domain="identity.example", keys=self.ring, generations=Generations(), publisher=self.publisher,
