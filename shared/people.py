@@ -1,12 +1,19 @@
 """Locators and the persons behind them: what enrolment writes and a verification looks up."""
 
+import asyncio
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from shared.locators import NOBODY, issued_from
 from shared.stores import Item, Put, Tables
 from shared.tables import LOCATORS, PERSONS
 from shared.verification import LegalPhoto
+
+# Nothing is read some microseconds sooner than something, which a thousand look-ups tell apart. So look-ups end
+# at multiples of this, which costs half of it.
+_TICK_SECONDS: Final = 0.004
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +36,14 @@ class People:
     async def find(self, locator: str, now: datetime) -> Person | None:
         """Return the owner of a locator that is good: neither expired nor revoked.
 
-        Known and unknown take the same two reads of items that are alike (rule 9).
+        Known and unknown take the same two reads of items that are alike, and end at a tick (rule 9).
         """
+        began = time.monotonic()
         found = await self._tables.get(LOCATORS.name, {LOCATORS.partition_key: locator})
         person = await self._tables.get(
             PERSONS.name, {PERSONS.partition_key: str(found["person"]) if found else NOBODY}
         )
+        await asyncio.sleep(_TICK_SECONDS - (time.monotonic() - began) % _TICK_SECONDS)
         # Expired items stay readable until AWS gets to delete them: the time is checked here.
         if found is None or person is None or not issued_from(found).good(now):
             return None
