@@ -1,16 +1,24 @@
 """The programs of docs/integrate.md, run as they stand there, against a system on a real Apache Kafka."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
+from cli.ports import free_ports
+from cli.run import ALL
+from cli.system_file import System
 from cli.workbench import Workbench
 from tests.support.kafka_fixtures import leave_untested
 from tests.support.kafka_node import VERSION
@@ -25,18 +33,29 @@ IMAGE = f"apache/kafka:{VERSION}"
 
 
 @pytest.fixture(scope="module")
-def bootstrap(real_kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def system(real_kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     with ExitStack() as parts:
         settings = {"FACESCAN_VERIFICATION_SECONDS": SECONDS}
-        bench = Workbench(tmp_path_factory.mktemp("integrate"), kafka=real_kafka, settings=settings)
-        yield parts.enter_context(bench).system.kafka
+        bench = Workbench(tmp_path_factory.mktemp("integrate"), kafka=real_kafka, settings=settings, services=ALL)
+        yield parts.enter_context(bench).system
 
 
-def run(*command: str, folder: Path, path: Path | None = None) -> str:
+@pytest.fixture(scope="module")
+def bootstrap(system: System) -> str:
+    return system.kafka
+
+
+def run(*command: str, folder: Path, path: Path | None = None, **variables: str) -> str:
     """Return what a program prints; fails with what it says when it fails."""
     search = os.pathsep.join([*([str(path)] if path else []), os.environ["PATH"]])
     done = subprocess.run(
-        command, cwd=folder, env=os.environ | {"PATH": search}, capture_output=True, text=True, timeout=90, check=False
+        command,
+        cwd=folder,
+        env=os.environ | {"PATH": search} | variables,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.strip()
@@ -77,3 +96,42 @@ def test_kafkas_own_tools_ask_and_learn_the_outcome(bootstrap: str, tmp_path: Pa
     key, _, value = said.partition("\t")
     assert uuid.UUID(key)
     assert '"outcome":"failure"' in value.replace(" ", "")
+
+
+@pytest.mark.kafka
+def test_a_program_asks_over_http_and_is_told_by_a_webhook_that_a_foreign_library_verifies(system: System) -> None:
+    (port,) = free_ports(1)
+    folder = Path(system.world).parent
+    (folder / ".facescan").symlink_to(folder)  # where the command looks for a running system
+    url = f"http://127.0.0.1:{port}/"
+    made = json.loads(
+        run(sys.executable, "-m", "cli.main", "clients", "add", "bank", "--webhook", url, "--json", folder=folder)
+    )
+    until(
+        lambda: status(system.gateway, made["token"]) != HTTPStatus.UNAUTHORIZED
+    )
+    told = run(
+        sys.executable, "ask_http.py", system.gateway, "nobody", str(port), folder=EXAMPLES,
+        CLIENT_TOKEN=made["token"], WEBHOOK_SECRET=made["webhook_secret"],
+    )  # fmt: skip
+    assert told == "failure"
+
+
+def status(gateway: str | None, token: str) -> int:
+    """How a question after a verification that nobody has asked for is answered."""
+    asked = urllib.request.Request(
+        f"{gateway}/v1/verifications/{uuid.uuid4()}", headers={"Authorization": f"Bearer {token}"}
+    )
+    try:
+        with urllib.request.urlopen(asked, timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait until ``condition`` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.2)
