@@ -107,9 +107,7 @@ def test_a_program_asks_over_http_and_is_told_by_a_webhook_that_a_foreign_librar
     made = json.loads(
         run(sys.executable, "-m", "cli.main", "clients", "add", "bank", "--webhook", url, "--json", folder=folder)
     )
-    until(
-        lambda: status(system.gateway, made["token"]) != HTTPStatus.UNAUTHORIZED
-    )
+    until(lambda: status(system.gateway, made["token"]) != HTTPStatus.UNAUTHORIZED)
     told = run(
         sys.executable, "ask_http.py", system.gateway, "nobody", str(port), folder=EXAMPLES,
         CLIENT_TOKEN=made["token"], WEBHOOK_SECRET=made["webhook_secret"],
