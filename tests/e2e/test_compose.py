@@ -5,8 +5,12 @@ import os
 import re
 import shutil
 import subprocess
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -19,7 +23,7 @@ from tests.support.kafka_node import free_ports
 pytestmark = pytest.mark.timeout(600)  # an image is built first, perhaps with packages to fetch
 
 ROOT: Final = Path(__file__).parents[2]
-SERVICES: Final = ("async_post", "inbox", "session", "verdict")
+SERVICES: Final = ("async_post", "gateway", "inbox", "session", "verdict")
 ONE_SHOTS: Final = ("identity", "tables", "topics")
 STAND_INS: Final = ("aws", "dns", "dynamodb", "kafka", "peers")
 # Case, answers of the front door, what the asking domain was told, what it thinks of the signature.
@@ -49,7 +53,7 @@ class Project:
 
     def config(self) -> dict[str, Any]:
         """Returns the file as compose understands it, with every profile."""
-        done = self.run("--profile", "demo", "config", "--format", "json")
+        done = self.run("--profile", "demo", "--profile", "gateway", "config", "--format", "json")
         assert not done.returncode, done.stderr
         config: dict[str, Any] = json.loads(done.stdout)
         return config
@@ -71,20 +75,20 @@ def project() -> Iterator[Project]:
     """A project of which nothing runs yet; nothing of it is left afterwards."""
     if (why := _lacks()) is not None:
         leave_untested("docker-compose.yml", why)
-    kafka, inbox, session = free_ports(3)
-    ports = {"KAFKA_PORT": str(kafka), "INBOX_PORT": str(inbox), "SESSION_PORT": str(session)}
+    names = ("KAFKA_PORT", "INBOX_PORT", "SESSION_PORT", "GATEWAY_PORT")
+    ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
     ours = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
     project = Project(f"facescan-test-{uuid4().hex[:8]}", ours | ports)
     try:
         yield project
     finally:
-        project.run("--profile", "demo", "down", "--volumes", "--remove-orphans", "--timeout", "5", seconds=120)
+        project.run("--profile", "demo", "--profile", "gateway", "down", "--volumes", "--remove-orphans", "--timeout", "5", seconds=120)
 
 
 @pytest.fixture(scope="module")
 def running(project: Project) -> Project:
     """The same project, built and up."""
-    done = project.run("up", "--build", "--wait", "--wait-timeout", "240", seconds=480)
+    done = project.run("--profile", "gateway", "up", "--build", "--wait", "--wait-timeout", "240", seconds=480)
     assert not done.returncode, project.complaint(done)
     return project
 
@@ -138,6 +142,32 @@ def test_no_container_runs_as_root(running: Project) -> None:
         done = running.run("exec", "--no-TTY", name, "cat", "/proc/1/status")
         uids = next(line for line in done.stdout.splitlines() if line.startswith("Uid:")).split()[1:]
         assert "0" not in uids, name
+
+
+def test_a_client_made_by_the_command_asks_over_http(running: Project) -> None:
+    made = running.run(
+        "run", "--rm", "--no-TTY", "demo", "clients", "add", "bank", "--webhook", "http://nobody.invalid/", "--json"
+    )
+    assert not made.returncode, running.complaint(made)
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{running.environment['GATEWAY_PORT']}/v1/verifications",
+        json.dumps({"locator": "nobody", "purpose": "to try it"}).encode(),
+        {
+            "Authorization": f"Bearer {json.loads(made.stdout)['token']}",
+            "Content-Type": "application/json",
+            "Idempotency-Key": str(uuid4()),
+        },
+    )
+    deadline = time.monotonic() + 20  # until the gateway has read its clients again
+    while True:
+        try:
+            with urllib.request.urlopen(asked, timeout=10) as answer:
+                assert answer.status == HTTPStatus.ACCEPTED
+                return
+        except urllib.error.HTTPError as error:
+            assert error.code == HTTPStatus.UNAUTHORIZED
+            assert time.monotonic() < deadline
+            time.sleep(0.3)
 
 
 def test_the_demo_ends_with_six_right_verifications(running: Project) -> None:
