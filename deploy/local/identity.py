@@ -2,6 +2,8 @@
 
     python identity.py WORLD INBOX_URL
 
+The stand-in of the scan page's face detector lies in the world as well.
+
 Runs once before the services, with FACESCAN_DOMAIN and AWS's variables set. A key that is there already stays.
 """
 
@@ -14,6 +16,7 @@ from typing import Final
 import boto3
 
 from emulators.certificates import make_authority
+from emulators.face_model import write_face_model
 from emulators.world import write_domain
 from shared.keys import SigningKey
 
@@ -22,10 +25,11 @@ SECRET: Final = "facescan/signing-key"  # noqa: S105 - the name of a secret; FAC
 
 
 def main(world: Path, inbox_url: str) -> None:
-    """Make the world's certificate authority and this Identity's key."""
+    """Make the world's certificate authority, the face model and this Identity's key."""
     domain = os.environ["FACESCAN_DOMAIN"]
     name = os.environ.get("FACESCAN_SIGNING_SECRET", SECRET)
     make_authority(world)
+    write_face_model(world / "face-model")
     secrets = boto3.client("secretsmanager")
     key = SigningKey.generate(SELECTOR)
     try:

@@ -1,5 +1,6 @@
 """The whole system as ``docker-compose.yml`` describes it, on Apache Kafka and DynamoDB Local."""
 
+import asyncio
 import json
 import os
 import re
@@ -13,10 +14,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from playwright.async_api import async_playwright
 
+from tests.e2e.scanning import chromium, launched, screen, start
 from tests.support.kafka_fixtures import leave_untested
 from tests.support.kafka_node import free_ports
 
@@ -51,6 +55,14 @@ class Project:
             command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=seconds, check=False
         )
 
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a one-off container of the service ``demo``; with both of its outputs in one pipe."""
+        command = ["docker", "compose", "--project-name", self.name, "--progress", "quiet", "run", "--rm", "--no-TTY"]
+        return subprocess.Popen(
+            [*command, "demo", *arguments], cwd=ROOT, env=self.environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
     def config(self) -> dict[str, Any]:
         """Returns the file as compose understands it, with every profile."""
         done = self.run("--profile", "demo", "--profile", "gateway", "config", "--format", "json")
@@ -64,10 +76,10 @@ class Project:
         done = subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, timeout=60, check=True)
         return {facts["Config"]["Labels"]["com.docker.compose.service"]: facts for facts in json.loads(done.stdout)}
 
-    def complaint(self, done: subprocess.CompletedProcess[str]) -> str:
+    def complaint(self, code: int | None, said: str) -> str:
         """Returns all that helps to see why a command failed."""
         logs = self.run("logs", "--no-color", "--tail", "15").stdout
-        return f"exit code {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}\n{logs[-12000:]}"
+        return f"exit code {code}\n{said[-8000:]}\n{logs[-12000:]}"
 
 
 @pytest.fixture(scope="module")
@@ -75,22 +87,40 @@ def project() -> Iterator[Project]:
     """A project of which nothing runs yet; nothing of it is left afterwards."""
     if (why := _lacks()) is not None:
         leave_untested("docker-compose.yml", why)
-    names = ("KAFKA_PORT", "INBOX_PORT", "SESSION_PORT", "GATEWAY_PORT")
+    names = ("KAFKA_PORT", "INBOX_PORT", "SESSION_PORT", "GATEWAY_PORT", "STREAMING_PORT")
     ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
+    ports["VERIFICATION_SECONDS"] = "30"  # the demo waits for one who never comes; a browser takes some seconds
     ours = {name: value for name, value in os.environ.items() if not name.startswith("COMPOSE_")}
     project = Project(f"facescan-test-{uuid4().hex[:8]}", ours | ports)
     try:
         yield project
     finally:
-        project.run("--profile", "demo", "--profile", "gateway", "down", "--volumes", "--remove-orphans", "--timeout", "5", seconds=120)
+        project.run(
+            "--profile",
+            "demo",
+            "--profile",
+            "gateway",
+            "down",
+            "--volumes",
+            "--remove-orphans",
+            "--timeout",
+            "5",
+            seconds=120,
+        )
 
 
 @pytest.fixture(scope="module")
 def running(project: Project) -> Project:
     """The same project, built and up."""
     done = project.run("--profile", "gateway", "up", "--build", "--wait", "--wait-timeout", "240", seconds=480)
-    assert not done.returncode, project.complaint(done)
+    assert not done.returncode, project.complaint(done.returncode, done.stdout + done.stderr)
     return project
+
+
+@pytest.fixture(scope="module")
+def demo(running: Project) -> subprocess.Popen[str]:
+    """The demo, on its way: most of its time it waits for the one who never comes."""
+    return running.start()
 
 
 def _lacks() -> str | None:
@@ -148,7 +178,7 @@ def test_a_client_made_by_the_command_asks_over_http(running: Project) -> None:
     made = running.run(
         "run", "--rm", "--no-TTY", "demo", "clients", "add", "bank", "--webhook", "http://nobody.invalid/", "--json"
     )
-    assert not made.returncode, running.complaint(made)
+    assert not made.returncode, running.complaint(made.returncode, made.stdout + made.stderr)
     asked = urllib.request.Request(
         f"http://127.0.0.1:{running.environment['GATEWAY_PORT']}/v1/verifications",
         json.dumps({"locator": "nobody", "purpose": "to try it"}).encode(),
@@ -170,10 +200,35 @@ def test_a_client_made_by_the_command_asks_over_http(running: Project) -> None:
             time.sleep(0.3)
 
 
-def test_the_demo_ends_with_six_right_verifications(running: Project) -> None:
-    done = running.run("run", "--rm", "--no-TTY", "demo", seconds=120)
-    assert not done.returncode, running.complaint(done)
-    lines = done.stdout.splitlines()
+async def test_a_real_browser_is_verified_by_the_page_that_the_image_holds(
+    running: Project, demo: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    """The image built the page's program with Debian's Node; its camera streams to the stand-in in the composition."""
+    chromium()
+    assert demo.poll() is None
+    scan = running.start("scan", "--system", "env")
+    assert scan.stdout is not None
+    url = ""
+    while not url and (line := await asyncio.to_thread(scan.stdout.readline)):
+        url = line.strip().removeprefix("Open ") if line.startswith("Open http") else ""
+    assert url, running.complaint(scan.poll(), "the page's address was not printed")
+    origins: set[str] = set()
+    async with async_playwright() as playwright, launched(playwright, tmp_path) as browsers:
+        context = await browsers.light.new_context(ignore_https_errors=True, locale="en-GB", permissions=["camera"])
+        page = await context.new_page()
+        page.on("request", lambda request: origins.add(urlsplit(request.url).netloc))
+        await start(page, url)
+        await screen(page, "done")
+    rest, _ = await asyncio.to_thread(scan.communicate, timeout=60)
+    assert scan.returncode == 0, running.complaint(scan.returncode, rest)
+    assert "got the signed answer SUCCESS" in rest
+    assert origins - {""} == {urlsplit(url).netloc}
+
+
+def test_the_demo_ends_with_six_right_verifications(running: Project, demo: subprocess.Popen[str]) -> None:
+    said, _ = demo.communicate(timeout=150)
+    assert not demo.returncode, running.complaint(demo.returncode, said)
+    lines = said.splitlines()
     head = next(number for number, line in enumerate(lines) if line.split()[:2] == ["case", "asked"])
     rows = [re.split(r"\s{2,}", line.strip()) for line in lines[head + 1 :]]
     found = {row[0]: tuple(row[1:4]) for row in rows}
