@@ -1,10 +1,12 @@
 """The synchronous Post's HTTP call as an OpenAPI 3.1 document, made from the same tables that it answers by."""
 
+from http import HTTPStatus
 from typing import Any, Final
 
 from services.async_post.synchronous import Outcome, PostCall
 from services.async_post.synchronous_answers import STATUS, Reason, Refusal
 from services.async_post.synchronous_http import MOST_CALL_BYTES, PATH
+from shared.problem_documents import problem_schema, refusal
 
 _MEANING: Final = {
     400: "No JSON. Nothing was posted.",
@@ -20,7 +22,6 @@ _MEANING: Final = {
     503: "The receiver, or the key, is away, or too much is under way. Ask again after `Retry-After`.",
     504: "No reply within the deadline. The message may have arrived: ask again with the same `correlation`.",
 }
-_PROBLEM: Final = "#/components/schemas/Problem"
 
 
 def openapi(version: str) -> dict[str, Any]:
@@ -32,7 +33,10 @@ def openapi(version: str) -> dict[str, Any]:
         }
     }
     for status in sorted(set(STATUS.values()) - {200}):
-        answers[str(status)] = _refusal(status)
+        reasons: list[Reason] = [reason for reason, its in STATUS.items() if its == status]
+        answers[str(status)] = refusal(
+            status, [one.value for one in reasons], _MEANING[status], retried=status == STATUS[Refusal.BUSY]
+        )
     return {
         "openapi": "3.1.0",
         "info": {
@@ -63,20 +67,6 @@ def openapi(version: str) -> dict[str, Any]:
     }
 
 
-def _refusal(status: int) -> dict[str, Any]:
-    reasons: list[Reason] = [reason for reason, its in STATUS.items() if its == status]
-    schema = {"allOf": [{"$ref": _PROBLEM}, {"properties": {"reason": {"enum": sorted(one.value for one in reasons)}}}]}
-    refusal: dict[str, Any] = {
-        "description": _MEANING[status],
-        "content": {"application/problem+json": {"schema": schema}},
-    }
-    if status == STATUS[Refusal.BUSY]:
-        refusal["headers"] = {
-            "Retry-After": {"required": True, "description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
-        }
-    return refusal
-
-
 def _call() -> dict[str, Any]:
     """Return the call's schema and those that it refers to, by name."""
     schema = PostCall.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -97,15 +87,11 @@ def _posted() -> dict[str, Any]:
 
 
 def _problem() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "description": "RFC 9457; `reason` is a stable code. With a `correlation` the post was tried.",
-        "required": ["status", "title", "reason", "detail"],
-        "properties": {
-            "status": {"type": "integer"},
-            "title": {"type": "string"},
-            "reason": {"type": "string", "enum": sorted(one.value for one, status in STATUS.items() if status > 200)},  # noqa: PLR2004 - OK
-            "detail": {"type": "string", "description": "For people; may change."},
+    refused = (one.value for one, status in STATUS.items() if status != HTTPStatus.OK)
+    return problem_schema(
+        refused,
+        ". With a `correlation` the post was tried.",
+        {
             "correlation": {"type": "string", "format": "uuid"},
             "receiver_status": {"type": ["integer", "null"], "description": "The receiver's; null without an answer."},
             "trouble": {
@@ -114,4 +100,4 @@ def _problem() -> dict[str, Any]:
                 "certificate_expired, tls, closed, not_http or too_large.",
             },
         },
-    }
+    )

@@ -7,6 +7,7 @@ from services.gateway.domain import PENDING, STATUS, Ask, Reason
 from services.gateway.http import MOST_BODY_BYTES
 from services.gateway.webhook import EVENT_TYPE
 from shared.events import Outcome
+from shared.problem_documents import problem_schema, refusal
 
 _MEANING: Final = {
     400: "No JSON, or no good Idempotency-Key.",
@@ -58,7 +59,9 @@ def openapi(version: str) -> dict[str, Any]:
                 },
                 "Verification": _verification(),
                 "Told": _told(),
-                "Problem": _problem(),
+                "Problem": problem_schema(
+                    (reason.value for reason in Reason), ", and the label of `facescan_gateway_answered_total`."
+                ),
             },
         },
     }
@@ -130,26 +133,13 @@ def _json(name: str) -> dict[str, Any]:
 
 
 def _refusals(reasons: frozenset[Reason]) -> dict[str, Any]:
-    return {str(status): _refusal(status, reasons) for status in sorted({STATUS[reason] for reason in reasons})}
-
-
-def _refusal(status: int, among: frozenset[Reason]) -> dict[str, Any]:
-    reasons = sorted(reason.value for reason in among if STATUS[reason] == status)
-    schema = {
-        "allOf": [
-            {"$ref": "#/components/schemas/Problem"},
-            {"properties": {"status": {"const": status}, "reason": {"enum": reasons}}},
-        ]
+    by_status: dict[int, list[str]] = {}
+    for reason in reasons:
+        by_status.setdefault(STATUS[reason], []).append(reason.value)
+    return {
+        str(status): refusal(status, found, _MEANING[status], retried=status in RETRIED)
+        for status, found in sorted(by_status.items())
     }
-    refusal: dict[str, Any] = {
-        "description": _MEANING[status],
-        "content": {"application/problem+json": {"schema": schema}},
-    }
-    if status in RETRIED:
-        refusal["headers"] = {
-            "Retry-After": {"required": True, "description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
-        }
-    return refusal
 
 
 def _verification() -> dict[str, Any]:
@@ -180,19 +170,5 @@ def _told() -> dict[str, Any]:
                 "required": ["verification_id", "outcome"],
                 "properties": {"verification_id": _UUID, "outcome": {"type": "string", "enum": _OUTCOMES}},
             },
-        },
-    }
-
-
-def _problem() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "description": "RFC 9457; `reason` is a stable code, and the label of `facescan_gateway_answered_total`.",
-        "required": ["status", "title", "reason", "detail"],
-        "properties": {
-            "status": {"type": "integer"},
-            "title": {"type": "string"},
-            "reason": {"type": "string", "enum": sorted(reason.value for reason in Reason)},
-            "detail": {"type": "string", "description": "For people; may change."},
         },
     }

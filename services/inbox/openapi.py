@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from services.inbox.domain import STATUS, Reason
 from services.inbox.manifest import Manifest
+from shared.problem_documents import problem_schema, refusal
 
 _RETRIED: Final = frozenset({429, 503})
 # What a request can be answered before anybody looks at what it asks for.
@@ -67,7 +68,9 @@ def openapi(version: str) -> dict[str, Any]:
                 "Message": _message(),
                 "Taken": {"type": "object", "maxProperties": 0, "description": "The message is stored."},
                 "Reply": _reply(),
-                "Problem": _problem(),
+                "Problem": problem_schema(
+                    (reason.value for reason in Reason), ", and the label of `facescan_inbox_answered_total`."
+                ),
                 **_manifest(),
             }
         },
@@ -116,39 +119,12 @@ def _reply() -> dict[str, Any]:
 
 
 def _refusals(reasons: frozenset[Reason]) -> dict[str, Any]:
-    return {str(status): _refusal(status, reasons) for status in sorted({STATUS[reason] for reason in reasons})}
-
-
-def _refusal(status: int, among: frozenset[Reason]) -> dict[str, Any]:
-    reasons = sorted(reason.value for reason in among if STATUS[reason] == status)
-    schema = {
-        "allOf": [
-            {"$ref": "#/components/schemas/Problem"},
-            {"properties": {"status": {"const": status}, "reason": {"enum": reasons}}},
-        ]
-    }
-    refusal: dict[str, Any] = {
-        "description": _MEANING[status],
-        "content": {"application/problem+json": {"schema": schema}},
-    }
-    if status in _RETRIED:
-        refusal["headers"] = {
-            "Retry-After": {"required": True, "description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}
-        }
-    return refusal
-
-
-def _problem() -> dict[str, Any]:
+    by_status: dict[int, list[str]] = {}
+    for reason in reasons:
+        by_status.setdefault(STATUS[reason], []).append(reason.value)
     return {
-        "type": "object",
-        "description": "RFC 9457; `reason` is a stable code, and the label of `facescan_inbox_answered_total`.",
-        "required": ["status", "title", "reason", "detail"],
-        "properties": {
-            "status": {"type": "integer"},
-            "title": {"type": "string"},
-            "reason": {"type": "string", "enum": sorted(reason.value for reason in Reason)},
-            "detail": {"type": "string", "description": "For people; may change."},
-        },
+        str(status): refusal(status, found, _MEANING[status], retried=status in _RETRIED)
+        for status, found in sorted(by_status.items())
     }
 
 
