@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Final
 
 from shared.clock import now_utc
-from shared.outbound_connection import Reply
 
 # Seconds between the tries of one message: 5 s to 10 h, over 27 h in all.
 RETRY_SCHEDULE_SECONDS: Final = (5.0, 30.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 36000.0)
@@ -50,9 +49,8 @@ def next_try(
     return moment if moment < give_up_at else None
 
 
-def retry_after(reply: Reply) -> float | None:
-    """Return the seconds that an answer's Retry-After asks for (RFC 9110 §10.2.3), or None."""
-    text = reply.headers.get("retry-after")
+def retry_after(text: str | None) -> float | None:
+    """Return the seconds that an answer's header Retry-After asks for (RFC 9110 §10.2.3), or None."""
     if text is None:
         return None
     if text.isascii() and text.isdigit():

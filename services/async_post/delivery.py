@@ -59,7 +59,7 @@ class HttpDelivery:
         except OutboundError as error:
             log.debug("no answer", extra={"to": receiver, "trouble": error.trouble.value, "why": str(error)})
             return Answer(None, error.trouble.value)
-        return Answer(reply.status, retry_after_seconds=retry_after(reply))
+        return Answer(reply.status, retry_after_seconds=retry_after(reply.headers.get("retry-after")))
 
     async def exchange(
         self, receiver: str, generation: Generation, message: bytes, *, timeout_seconds: float, most_answer_bytes: int

@@ -211,7 +211,7 @@ class SynchronousPost:
                 correlation,
                 reply.status,
                 detail=f"the receiver answered {reply.status}",
-                retry_after_seconds=retry_after(reply),
+                retry_after_seconds=retry_after(reply.headers.get("retry-after")),
             )
         if reply.cut:
             detail = f"the reply is longer than {self._most_reply_bytes} bytes, or broke off"

@@ -77,7 +77,7 @@ class WebhookDelivery:
         except OutboundError as error:
             log.info("no answer", extra={"trouble": error.trouble.value, "why": str(error)})
             return Answer(None, error.trouble.value)
-        return Answer(reply.status, retry_after_seconds=retry_after(reply))
+        return Answer(reply.status, retry_after_seconds=retry_after(reply.headers.get("retry-after")))
 
     async def close(self) -> None:
         """Close the connections."""

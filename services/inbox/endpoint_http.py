@@ -8,12 +8,11 @@ import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from services.inbox.endpoint_map import HttpEndpoint, SyncEndpoint
-from shared.clock import now_utc
+from shared.deliveries import retry_after
 
 if TYPE_CHECKING:
     import aiohttp
@@ -119,23 +118,11 @@ class EndpointHttp:
                     response.close()  # an endless body must not hold the connection
                     return EndpointAnswer(response.status, "too long", None)
                 chunks.append(chunk)
-            retry_after = _retry_after(response.headers.get("retry-after"))
-            return EndpointAnswer(response.status, "", b"".join(chunks), retry_after)
+            wait = retry_after(response.headers.get("retry-after"))
+            return EndpointAnswer(response.status, "", b"".join(chunks), wait)
 
     async def close(self) -> None:
         """Close the connections."""
         client, self._client = self._client, None
         if client is not None:
             await client.close()
-
-
-def _retry_after(text: str | None) -> float | None:
-    """Return the seconds that a Retry-After header asks for (RFC 9110 §10.2.3), or None."""
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - now_utc()).total_seconds())
-    except (TypeError, ValueError, OverflowError):
-        return None
