@@ -14,7 +14,7 @@ from testcontainers.community.kafka import KafkaContainer
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
-from tests.support.kafka_node import VERSION, KafkaNotObtainableError, cluster_settings, last_lines
+from tests.support.kafka_node import FRUGAL, VERSION, KafkaNotObtainableError, cluster_settings, last_lines
 
 IMAGE = f"apache/kafka:{VERSION}"
 PULL_SECONDS = 240
@@ -44,6 +44,10 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     return {f"KAFKA_{key.upper().replace('.', '_')}": value for key, value in settings.items()}
 
 
+def _machine(heap: str) -> dict[str, str]:
+    return {"KAFKA_HEAP_OPTS": heap, "KAFKA_JVM_PERFORMANCE_OPTS": " ".join(FRUGAL)}
+
+
 class ApacheKafkaContainer(KafkaContainer):
     """One node, broker and controller, reachable from the test process through a port that Docker maps."""
 
@@ -51,7 +55,11 @@ class ApacheKafkaContainer(KafkaContainer):
 
     def __init__(self, heap: str) -> None:
         super().__init__(IMAGE)
-        self.with_envs(**environment(cluster_settings(brokers=1)), KAFKA_HEAP_OPTS=heap)
+        self.with_envs(
+            **environment(cluster_settings(brokers=1)),
+            KAFKA_HEAP_OPTS=heap,
+            KAFKA_JVM_PERFORMANCE_OPTS=" ".join(FRUGAL),
+        )
         self.with_kraft()
 
     def _verify_min_kraft_version(self) -> None:
@@ -80,7 +88,7 @@ class ApacheKafkaContainer(KafkaContainer):
 
 def host_network_container(settings: Mapping[str, str], heap: str, cluster_id: str) -> DockerContainer:
     """Returns a container, not yet started, whose node listens on this machine's own loopback."""
-    variables = environment(settings) | {"CLUSTER_ID": cluster_id, "KAFKA_HEAP_OPTS": heap}
+    variables = environment(settings) | _machine(heap) | {"CLUSTER_ID": cluster_id}
     return DockerContainer(IMAGE).with_envs(**variables).with_kwargs(network_mode="host")
 
 

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
-from tests.support.kafka_node import VERSION, KafkaNotObtainableError, KafkaNotReadyError, last_lines
+from tests.support.kafka_node import FRUGAL, VERSION, KafkaNotObtainableError, KafkaNotReadyError, last_lines
 
 FETCH_SECONDS = 240
 FORMAT_SECONDS = 60
@@ -149,13 +149,12 @@ class JavaNode:
     def _java(self, main_class: str, *arguments: str, options: Sequence[str] = ()) -> list[str]:
         jars = cache_folder()
         logging = f"-Dlog4j2.configurationFile={jars / 'log4j2.xml'}"
-        # The serial collector: with a heap this small it is the quickest to start and the least in the others' way.
-        return ["java", "-XX:+UseSerialGC", *options, logging, "-cp", f"{jars}/*", main_class, *arguments]
+        return ["java", *FRUGAL, *options, logging, "-cp", f"{jars}/*", main_class, *arguments]
 
     def format(self) -> None:
         """Makes the data folder, once, before the first start."""
         arguments = ("format", "-t", self._cluster_id, "-c", str(self._properties))
-        command = self._java("kafka.tools.StorageTool", *arguments, options=["-XX:TieredStopAtLevel=1"])
+        command = self._java("kafka.tools.StorageTool", *arguments)
         done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_SECONDS, check=False)
         if done.returncode:
             raise KafkaNotReadyError(f"Kafka cannot format its data:\n{last_lines(done.stdout + done.stderr)}")

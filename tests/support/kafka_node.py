@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 VERSION = "4.3.1"
+# A node of a test lives for a minute or two. The second compiler would work all that time for nobody, and with a small
+# heap the serial collector is the quickest to start and the least in the others' way.
+FRUGAL = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 LOOPBACK = "127.0.0.1"
 TAIL_LINES = 40
 
