@@ -55,11 +55,7 @@ class ApacheKafkaContainer(KafkaContainer):
 
     def __init__(self, heap: str) -> None:
         super().__init__(IMAGE)
-        self.with_envs(
-            **environment(cluster_settings(brokers=1)),
-            KAFKA_HEAP_OPTS=heap,
-            KAFKA_JVM_PERFORMANCE_OPTS=" ".join(FRUGAL),
-        )
+        self.with_envs(**environment(cluster_settings(brokers=1)), **_machine(heap))
         self.with_kraft()
 
     def _verify_min_kraft_version(self) -> None:
