@@ -45,6 +45,7 @@ LOOK_MILLISECONDS: Final = 1000
 # Of one partition in one request: many records that are sent at once travel together (the client's default is 16 KiB).
 LARGEST_BATCH_BYTES: Final = 128 * 1024
 _FLUSH_SECONDS: Final = 5.0
+_PAUSING_MILLISECONDS: Final = 100
 
 # Fewer records than this travel as cheaply one by one.
 _LEAST_TOGETHER: Final = 4
@@ -58,15 +59,21 @@ Record = tuple[str, bytes | None, bytes | None, Sequence[RecordHeader]]
 Together = tuple[bytes, bytes, Sequence[RecordHeader]]
 
 
-def consumer_options(settings: KafkaSettings, group: str) -> dict[str, Any]:
-    """Return the options of a subscriber that reads from the start, commits only when told and joins statically."""
+def consumer_options(settings: KafkaSettings, group: str, *, pauses: bool = False) -> dict[str, Any]:
+    """Return the options of a subscriber that reads from the start, commits only when told and joins statically.
+
+    ``pauses`` is for a reader that puts its partitions to sleep: one that wakes is fetched only when the fetch of the
+    others that is under way has been answered.
+    """
     session_milliseconds = int(settings.kafka_session_timeout_seconds * 1000)
     return {
         "group_id": group,
         # Static membership: a restarted process takes its partitions back at once, without a rebalance.
         "group_instance_id": f"{group}.{settings.instance}" if settings.instance else None,
         "auto_offset_reset": "earliest",
-        "fetch_max_wait_ms": settings.kafka_fetch_max_wait_milliseconds,
+        "fetch_max_wait_ms": min(
+            settings.kafka_fetch_max_wait_milliseconds, _PAUSING_MILLISECONDS if pauses else 10_000
+        ),
         "session_timeout_ms": session_milliseconds,
         "heartbeat_interval_ms": max(500, session_milliseconds // 10),
         # aiokafka would use the session time-out: too short to drain in-flight work when partitions are revoked.

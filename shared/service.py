@@ -209,7 +209,7 @@ class Service:
             decoder=decode,
             title=reader.topics[0] if len(reader.topics) == 1 else take.__name__,
             description=description,
-            **consumer_options(self.settings, reader.group),
+            **consumer_options(self.settings, reader.group, pauses=reader.holds),
         )
         subscriber(take)
         subscriber.get_msg = _Fetching(turns=not reader.holds)  # see there

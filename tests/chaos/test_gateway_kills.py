@@ -16,11 +16,12 @@ from cli.workbench import Workbench
 from services.gateway.clients import Clients, add
 
 VERIFICATIONS = 12
-DEADLINE_SECONDS = 90.0
+REFUSED = 3
+DEADLINE_SECONDS = 120.0
 
 
 class Receiver:
-    """A client's own server: verifies what comes; the first webhook of each outcome is refused with a 503."""
+    """A client's own server: verifies what comes; the first webhooks of some outcomes are refused with a 503."""
 
     def __init__(self, secret: str) -> None:
         self._webhook = Webhook(secret)
@@ -33,7 +34,8 @@ class Receiver:
         identifier = told["data"]["verification_id"]
         self.posts[identifier] += 1
         assert self.ids.setdefault(identifier, request.headers["webhook-id"]) == request.headers["webhook-id"]
-        if self.posts[identifier] == 1:
+        # Fewer than open the breaker: how long that waits is another test's.
+        if self.posts[identifier] == 1 and len(self.posts) <= REFUSED:
             return web.Response(status=503)
         assert self.outcomes.setdefault(identifier, told["data"]["outcome"]) == told["data"]["outcome"]
         return web.Response(status=204)

@@ -21,6 +21,7 @@ COMMANDS = [
     "retention",
     "locators",
     "wallet",
+    "clients",
     "send",
     "inbox",
     "publish",
@@ -72,6 +73,7 @@ def test_every_command_explains_itself_and_takes_json(command: str) -> None:
     assert f"facescan {command}" in result.stdout
     assert "--json" in result.stdout or command in (
         "audit",
+        "clients",
         "dead",
         "dns",
         "factor",
