@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from itertools import chain
 from typing import Any, Protocol, TypeVar
 
 import prometheus_client
@@ -23,9 +22,10 @@ from faststream.security import BaseSecurity, SASLOAuthBearer, SASLPlaintext, SA
 from faststream.specification import AsyncAPI
 
 from shared import metrics, telemetry
-from shared.broker import LOOK_MILLISECONDS, Publisher, consumer_options
+from shared.broker import Publisher, consumer_options
 from shared.errors import ConfigurationError, UnavailableError
 from shared.events import EventData
+from shared.fetching import Fetching, join
 from shared.http_server import HttpServer
 from shared.kafka_security import AWS_MSK_IAM, KafkaSecurity, tls_context, token_provider
 from shared.settings import Settings
@@ -41,13 +41,6 @@ VERSION = "0.1.0"
 STUCK_SECONDS = 120.0
 # A partition that was not fetched for so long while the broker answers: the client is wedged (aiokafka #1154).
 WEDGED_SECONDS = 90.0
-_MAX_RECORDS = 500
-# From so many records a second on they may gather for a turn before the next fetch: several come in each.
-_BUSY_RECORDS_PER_SECOND = 400
-_TURN_SECONDS = 0.01
-_LOOK_BACK_SECONDS = 0.05
-# A coordinator forgets who does not answer in time while a group gathers, and refuses the rest of that join.
-_JOINS = 3
 # The collector needs a tenth of a second: not while others wait for the service to be ready.
 _SETTLE_AFTER_SECONDS = 0.5
 _GARBAGE_THRESHOLD = 10_000
@@ -67,21 +60,6 @@ class _Broker(KafkaBroker):
         except UnknownTopicOrPartitionError as error:  # after the client has asked for 40 s
             raise ConfigurationError("a topic is missing; make it with: facescan topics create") from error
         self.running = True
-
-
-async def join(subscriber: Any) -> None:
-    """Start a subscriber; its group is joined anew when the broker has let go of a join that took it too long."""
-    for left in reversed(range(_JOINS)):
-        try:
-            await subscriber.start()
-        except KafkaError as error:
-            # Plain is what the client makes of an answer that it did not expect; trouble of other kinds has its own.
-            if left == 0 or type(error) is not KafkaError:
-                raise
-            log.warning("the group is joined again", extra={"why": f"{type(error).__name__}: {error}"})
-            await subscriber.stop()
-        else:
-            return
 
 
 class Reader(Protocol):
@@ -212,7 +190,7 @@ class Service:
             **consumer_options(self.settings, reader.group, pauses=reader.holds),
         )
         subscriber(take)
-        subscriber.get_msg = _Fetching(turns=not reader.holds)  # see there
+        subscriber.get_msg = Fetching(turns=not reader.holds)  # see there
         self._readers.append((reader, subscriber))
 
     def writes(self, *events: type[EventData]) -> None:
@@ -473,45 +451,6 @@ def _settle_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-
-
-class _Fetching:
-    """Gives the records of the next fetch as soon as there are any.
-
-    The framework's own look for records ends after some milliseconds and then sleeps for as long without looking: that
-    costs an idle service its CPU, and a record on its way the sleep. A busy reader looks in turns of some milliseconds
-    instead, for a fetch costs as much as handling several records: its partitions are paused for a turn, because the
-    client would fetch at once what has come so far and then nothing until that is taken. ``turns`` is for readers
-    that do not pause partitions themselves.
-    """
-
-    def __init__(self, *, turns: bool) -> None:
-        self._turns = turns
-        self._next = 0.0
-        self._paused: set[Any] = set()
-        self._busy = False
-        self._since = time.monotonic()
-        self._count = 0
-
-    async def __call__(self, consumer: Any) -> tuple[Any, ...]:
-        if self._paused:
-            await asyncio.sleep(self._next - time.monotonic())
-            paused, self._paused = self._paused, set()
-            consumer.resume(*(paused & consumer.assignment()))
-        fetched = await consumer.getmany(timeout_ms=LOOK_MILLISECONDS, max_records=_MAX_RECORDS)
-        records = tuple(chain.from_iterable(fetched.values()))
-        now = time.monotonic()
-        self._count += len(records)
-        if now - self._since > _LOOK_BACK_SECONDS:
-            self._busy = self._turns and self._count > _BUSY_RECORDS_PER_SECOND * (now - self._since)
-            self._since, self._count = now, 0
-        if self._busy and all(
-            found[-1].offset + 1 >= (consumer.highwater(partition) or 0) for partition, found in fetched.items()
-        ):  # else more of them wait already: the embedded broker gives one batch of each partition at a time
-            self._next = now + _TURN_SECONDS
-            self._paused = consumer.assignment() - consumer.paused()
-            consumer.pause(*self._paused)
-        return records
 
 
 class _NoConsumer:

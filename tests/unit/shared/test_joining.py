@@ -3,7 +3,7 @@
 import pytest
 from aiokafka.errors import InvalidRequestError, KafkaError, TopicAuthorizationFailedError
 
-from shared.service import join
+from shared.fetching import join
 
 
 class Subscriber:

@@ -1,0 +1,76 @@
+"""How a reader joins its group and fetches: what the framework leaves to us around the client's consumer."""
+
+import asyncio
+import logging
+import time
+from itertools import chain
+from typing import Any, Final
+
+from aiokafka.errors import KafkaError
+
+from shared.broker import LOOK_MILLISECONDS
+
+log = logging.getLogger(__name__)
+
+_MAX_RECORDS: Final = 500
+# From so many records a second on they may gather for a turn before the next fetch: several come in each.
+_BUSY_RECORDS_PER_SECOND: Final = 400
+_TURN_SECONDS: Final = 0.01
+_LOOK_BACK_SECONDS: Final = 0.05
+# A coordinator forgets who does not answer in time while a group gathers, and refuses the rest of that join.
+_JOINS: Final = 3
+
+
+async def join(subscriber: Any) -> None:
+    """Start a subscriber; its group is joined anew when the broker has let go of a join that took it too long."""
+    for left in reversed(range(_JOINS)):
+        try:
+            await subscriber.start()
+        except KafkaError as error:
+            # Plain is what the client makes of an answer that it did not expect; trouble of other kinds has its own.
+            if left == 0 or type(error) is not KafkaError:
+                raise
+            log.warning("the group is joined again", extra={"why": f"{type(error).__name__}: {error}"})
+            await subscriber.stop()
+        else:
+            return
+
+
+class Fetching:
+    """Gives the records of the next fetch as soon as there are any.
+
+    The framework's own look for records ends after some milliseconds and then sleeps for as long without looking: that
+    costs an idle service its CPU, and a record on its way the sleep. A busy reader looks in turns of some milliseconds
+    instead, for a fetch costs as much as handling several records: its partitions are paused for a turn, because the
+    client would fetch at once what has come so far and then nothing until that is taken. ``turns`` is for readers
+    that do not pause partitions themselves.
+    """
+
+    def __init__(self, *, turns: bool) -> None:
+        self._turns = turns
+        self._next = 0.0
+        self._paused: set[Any] = set()
+        self._busy = False
+        self._since = time.monotonic()
+        self._count = 0
+
+    async def __call__(self, consumer: Any) -> tuple[Any, ...]:
+        """Return the records of one fetch, none after a while without any."""
+        if self._paused:
+            await asyncio.sleep(self._next - time.monotonic())
+            paused, self._paused = self._paused, set()
+            consumer.resume(*(paused & consumer.assignment()))
+        fetched = await consumer.getmany(timeout_ms=LOOK_MILLISECONDS, max_records=_MAX_RECORDS)
+        records = tuple(chain.from_iterable(fetched.values()))
+        now = time.monotonic()
+        self._count += len(records)
+        if now - self._since > _LOOK_BACK_SECONDS:
+            self._busy = self._turns and self._count > _BUSY_RECORDS_PER_SECOND * (now - self._since)
+            self._since, self._count = now, 0
+        if self._busy and all(
+            found[-1].offset + 1 >= (consumer.highwater(partition) or 0) for partition, found in fetched.items()
+        ):  # else more of them wait already: the embedded broker gives one batch of each partition at a time
+            self._next = now + _TURN_SECONDS
+            self._paused = consumer.assignment() - consumer.paused()
+            consumer.pause(*self._paused)
+        return records
