@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,13 @@ def test_an_idle_service_is_small_starts_quickly_and_is_back_soon_after_kill_9(w
     """Under 90 MiB resident; under 2 s from start to ready; under 6 s from kill -9 until it works again.
 
     The machine is shared: the best of a few tries says what the service needs, the others what else was running. Where
-    importing the libraries alone is slow, the start is held against that.
+    importing the libraries alone is slow at the same time, the start is held against that.
     """
     with workbench:
-        starts = {name: min(_start_seconds(workbench, name) for _ in range(TRIES)) for name in SERVICES}
+        starts = {
+            name: min(_Start(_start_seconds(workbench, name), _import_seconds()) for _ in range(TRIES))
+            for name in SERVICES
+        }
         sizes = []
         for _ in range(TRIES):
             time.sleep(2)  # what only the start needed is given back half a second after it
@@ -43,11 +47,22 @@ def test_an_idle_service_is_small_starts_quickly_and_is_back_soon_after_kill_9(w
                 workbench.restart_service(name)
         memory = {name: min(size[name] for size in sizes) for name in SERVICES}
         back = {name: min(_back_seconds(workbench, name) for _ in range(TRIES)) for name in SERVICES}
-        limit = min(_import_seconds() for _ in range(TRIES))
-    print(f"\nMiB: {memory}\nstart to ready: {starts} (imports alone: {limit})\nback after kill -9: {back}")
+    print(f"\nMiB: {memory}\nstart to ready (imports alone beside it): {starts}\nback after kill -9: {back}")
     assert max(memory.values()) < MOST_MEBIBYTES, memory
-    assert max(starts.values()) < max(MOST_SECONDS_TO_READY, MOST_TIMES_THE_IMPORTS * limit), (starts, limit)
+    assert all(start.is_quick for start in starts.values()), starts
     assert max(back.values()) < MOST_SECONDS_BACK, back
+
+
+@dataclass(frozen=True, order=True)
+class _Start:
+    """One start, and what importing the libraries took at the same time, both in seconds."""
+
+    seconds: float
+    import_seconds: float
+
+    @property
+    def is_quick(self) -> bool:
+        return self.seconds < max(MOST_SECONDS_TO_READY, MOST_TIMES_THE_IMPORTS * self.import_seconds)
 
 
 def _resident(pid: int) -> float:

@@ -44,7 +44,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Kind = Literal["embedded", "real"]
 PARTITIONS: Final = 4
-POOL_SIZE: Final = 15
+POOL_SIZE: Final = 16
 # The real broker's own lower bound is 6 s.
 SESSION_TIMEOUT_SECONDS: Final[dict[Kind, float]] = {"embedded": 4.0, "real": 10.0}
 

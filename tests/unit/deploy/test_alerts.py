@@ -37,10 +37,11 @@ def test_the_compose_files_prometheus_scrapes_every_service_and_has_the_alerts(t
     for name in ("prometheus/prometheus.yml", "helm/facescan/files/alerts.yaml"):
         shutil.copy(FOLDER / name, tmp_path)
     promtool("check", "config", str(tmp_path / "prometheus.yml"))
-    (job,) = yaml.safe_load((tmp_path / "prometheus.yml").read_text())["scrape_configs"]
-    assert {one["labels"]["role"] for one in job["static_configs"]} == set(SERVICES)
+    jobs = yaml.safe_load((tmp_path / "prometheus.yml").read_text())["scrape_configs"]
+    scraped = {job["job_name"]: {one["labels"]["role"] for one in job["static_configs"]} for job in jobs}
+    assert scraped == {"facescan": set(SERVICES), "gateway": {"gateway"}}
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    hosts = {target.partition(":")[0] for one in job["static_configs"] for target in one["targets"]}
+    hosts = {target.partition(":")[0] for job in jobs for one in job["static_configs"] for target in one["targets"]}
     assert hosts <= {*services, "inbox"}
 
 

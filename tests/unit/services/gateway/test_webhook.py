@@ -33,7 +33,7 @@ def test_the_foreign_library_finds_each_webhook_genuine_and_reads_id_and_outcome
 
 def test_in_a_rotation_either_secret_alone_verifies() -> None:
     old, new, other = new_secret(), new_secret(), new_secret()
-    headers = signed_headers("id-1", NOW, CONTENTS, [old, new])
+    headers = signed_headers("id-1", datetime.now(UTC), CONTENTS, [old, new])
     assert Webhook(old).verify(CONTENTS, headers) == Webhook(new).verify(CONTENTS, headers) == json.loads(CONTENTS)
     with pytest.raises(WebhookVerificationError):
         Webhook(other).verify(CONTENTS, headers)
@@ -42,10 +42,11 @@ def test_in_a_rotation_either_secret_alone_verifies() -> None:
 @pytest.mark.parametrize("what", ["body", "webhook-id", "webhook-timestamp"])
 def test_nothing_of_a_webhook_can_be_exchanged(what: str) -> None:
     secret = new_secret()
-    headers = signed_headers("id-1", NOW, CONTENTS, [secret])
+    now = datetime.now(UTC)
+    headers = signed_headers("id-1", now, CONTENTS, [secret])
     contents = CONTENTS.replace(b"success", b"failure") if what == "body" else CONTENTS
     if what in headers:
-        headers[what] = {"webhook-id": "id-2", "webhook-timestamp": str(int(NOW.timestamp()) + 1)}[what]
+        headers[what] = {"webhook-id": "id-2", "webhook-timestamp": str(int(now.timestamp()) + 1)}[what]
     with pytest.raises(WebhookVerificationError):
         Webhook(secret).verify(contents, headers)
 
