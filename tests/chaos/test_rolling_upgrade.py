@@ -17,7 +17,7 @@ from tests.support.fleet import Fleet
 from tests.support.kafka_fixtures import MARK
 from tests.support.last_release import ROOT, NoHistoryError, last_release
 
-COUNT = int(os.environ.get("FACESCAN_TEST_UPGRADE_COUNT", "40"))
+COUNT = int(os.environ.get("FACESCAN_TEST_UPGRADE_COUNT", "24"))
 PER_SECOND = 2.0
 # Long enough that nobody's time is over while the parts change; a few persons fail often, and are asked all the same.
 SETTINGS = {
