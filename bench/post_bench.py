@@ -68,7 +68,7 @@ class Receivers:
 class Bench:
     """Broker, stores, receivers and load; ``post`` runs Async Post among them."""
 
-    def __init__(self, kafka: str, embedded: bool, aws: str, world: Path, receivers: Receivers, count: int) -> None:
+    def __init__(self, kafka: str, aws: str, world: Path, receivers: Receivers, count: int) -> None:
         self.kafka = kafka
         self.world = world
         self.receivers = receivers
@@ -165,4 +165,4 @@ async def surroundings(kafka: str | None, receivers: int) -> AsyncIterator[Bench
         await make_topics(broker)
         aws = stack.enter_context(started("emulators.aws", "--port", "0")).address
         commands = stack.enter_context(started("bench.post_receivers", str(world), str(receivers))).address
-        yield Bench(broker, kafka is None, aws, world, Receivers(commands), receivers)
+        yield Bench(broker, aws, world, Receivers(commands), receivers)
