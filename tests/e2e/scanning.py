@@ -203,6 +203,11 @@ async def filming(page: Page) -> None:
     await page.wait_for_selector(".amplify-liveness-recording-icon", timeout=SCREEN_SECONDS * 1000)
 
 
+async def stop(page: Page) -> None:
+    """Press the component's button that ends the check, at once: the video before it never stands still."""
+    await page.locator(".amplify-liveness-cancel-button").dispatch_event("click")
+
+
 async def give_up(page: Page) -> None:
     """Want no check, after one that came to nothing."""
     await page.click("button.secondary")

@@ -17,9 +17,17 @@ from shared.settings import KafkaSettings
 from tests.support.kafka_fixtures import leave_untested
 from tests.support.key_spellings import spellings
 from tests.support.readers import all_records, partitions_of_topics, until, until_async
-from tests.support.service_process import ServiceProcess, Surroundings
+from tests.support.service_process import ServiceProcess, Surroundings, surroundings
 
 _UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+
+
+@pytest.fixture(scope="module")
+def around(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
+    """A broker of its own: the embedded one refuses the slower of two members of a group, whichever that is."""
+    with surroundings(tmp_path_factory.mktemp("around")) as found:
+        asyncio.run(found.prepare())
+        yield found
 
 
 @pytest.fixture(scope="module")

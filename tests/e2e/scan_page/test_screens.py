@@ -14,7 +14,7 @@ import pytest
 from playwright.async_api import Page, Route
 
 from tests.e2e.scan_page.side_by_side import side_by_side
-from tests.e2e.scanning import Person, filming, screen, start
+from tests.e2e.scanning import Person, filming, screen, start, stop
 from tests.support.service_process import ROOT
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(420)]  # one test waits for all: see side_by_side
@@ -166,7 +166,7 @@ async def test_the_check_itself_breaks_no_rule_either(person: Person, language: 
             beside = box["x"] + box["width"] <= button["x"] or box["x"] >= button["x"] + button["width"]
             assert beside or box["y"] >= button["y"] + button["height"], (name, box)
         assert await page.evaluate("document.documentElement.scrollWidth") <= 320
-        await page.click(STOP)
+        await stop(page)
         await screen(page, "not_done")
     assert not violations, violations
 

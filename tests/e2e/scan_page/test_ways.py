@@ -12,7 +12,7 @@ from playwright.async_api import async_playwright
 from services.session.page_files import BUILT
 from tests.e2e.conftest import Running
 from tests.e2e.scan_page.side_by_side import side_by_side
-from tests.e2e.scanning import Person, again, agree, asked, begin, filming, give_up, launched, screen, start
+from tests.e2e.scanning import Person, again, agree, asked, begin, filming, give_up, launched, screen, start, stop
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(420)]  # one test waits for all: see side_by_side
 
@@ -91,7 +91,7 @@ async def test_an_attempt_that_is_cancelled_may_be_repeated_with_a_session_of_it
     async with person.page() as page:
         await start(page, person.url)
         await filming(page)
-        await page.click("button[aria-label='Stop the check']")
+        await stop(page)
         await screen(page, "not_done")
         await person.before_camera()
         await again(page)
