@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import functools
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import moto.core.responses
-import orjson
-from moto.dynamodb.responses import DynamoHandler
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.exceptions import MissingBucket, S3ClientError
 from moto.s3.models import s3_backends
 from moto.sts.models import sts_backends
 
 from emulators.dynamodb_transactions import use_quick_transactions
+from emulators.item_actions import ItemActions
 from emulators.signed_streams import Credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-    from moto.core.responses import ActionResult
 
 PRELOADED_SERVICES = ("dynamodb", "kms", "s3", "secretsmanager", "sts")
 """Imported before the endpoint is ready, so that no client's first call pays for it."""
@@ -38,25 +34,6 @@ _ACCOUNT_ID = "123456789012"
 # moto lists the methods of the service's class anew for each request: a third of a request's time.
 _responses: Any = moto.core.responses
 _responses.method_names_from_class = functools.cache(_responses.method_names_from_class)
-
-
-_ITEM_ACTIONS = frozenset({"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "TransactWriteItems", "UpdateItem"})
-_serialized = DynamoHandler.serialized
-
-
-def _serialize_items_quickly(handler: DynamoHandler, result: ActionResult) -> Any:
-    """What an item's action returns is JSON already; walking it by the service's model was a fifth of a request."""
-    value = result.result
-    if isinstance(value, dict) and handler._get_action() in _ITEM_ACTIONS:
-        with contextlib.suppress(TypeError):  # binary values: moto's own way
-            body = orjson.dumps(value).decode()
-            headers = {"Content-Type": "application/x-amz-json-1.0", **handler.response_headers}
-            return 200, headers, body
-    return _serialized(handler, result)
-
-
-_handler: Any = DynamoHandler
-_handler.serialized = _serialize_items_quickly
 
 
 class MotoObjectStore:
@@ -133,7 +110,10 @@ class MotoServices:
             # Whatever way leads to moto's Rekognition, it ends here.
             if service == "rekognition":
                 return rekognition
-            return OneAtATime(create_backend_app(service), s3_lock if service == "s3" else threading.Lock())
+            application: WSGIApplication = create_backend_app(service)
+            if service == "dynamodb":
+                application = ItemActions(application)
+            return OneAtATime(application, s3_lock if service == "s3" else threading.Lock())
 
         self._preloaded: dict[str, WSGIApplication] = {service: create(service) for service in PRELOADED_SERVICES}
         self._dispatcher = DomainDispatcherApplication(create)
