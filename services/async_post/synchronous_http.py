@@ -1,6 +1,5 @@
 """The synchronous Post as an internal HTTP call: ``POST /post`` with a bearer token, as an ASGI application."""
 
-import asyncio
 import hashlib
 import hmac
 import logging
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from services.async_post.synchronous import BusyError, PostCall, SynchronousPost
 from services.async_post.synchronous_answers import HttpAnswer, Refusal, answer, refusal
 from shared.errors import UnavailableError, UnprocessableError
+from shared.request_bodies import SlowError, TooLargeError, first_problem, headers_of, read_body
 from shared.strict_json import JsonError, JsonProblem, parse_json
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,6 @@ PATH: Final = "/post"
 MOST_CALL_BYTES: Final = 64 * 1024
 # Read and thrown away of a longer one, so that its sender sees the answer and no broken connection.
 _MOST_READ_BYTES: Final = 1024 * 1024
-_BODY_SECONDS: Final = 10.0
 # Said before a call was read to its end: the connection is no use then.
 _UNREAD: Final = frozenset(
     {
@@ -35,7 +34,6 @@ _UNREAD: Final = frozenset(
     }
 )
 _LONGEST_DETAIL: Final = 300
-_TOO_LARGE: Final = f"a call has at most {MOST_CALL_BYTES} bytes"
 
 
 class _RefusedError(Exception):
@@ -63,8 +61,9 @@ class SynchronousPostCall:
 
     async def _answer(self, scope: Any, receive: Any) -> HttpAnswer:
         try:
-            self._check_head(scope)
-            return answer(await self._post.post(_call(await _body(receive))))
+            headers = headers_of(scope)
+            self._check_head(scope, headers)
+            return answer(await self._post.post(_call(await _body(receive, headers))))
         except _RefusedError as error:
             return refusal(error.reason, str(error))
         except BusyError as error:
@@ -78,10 +77,7 @@ class SynchronousPostCall:
             log.exception("synchronous post failed")
             return refusal(Refusal.INTERNAL, "a bug here; whether the message was posted is not known")
 
-    def _check_head(self, scope: Any) -> None:
-        headers: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(name.lower(), []).append(value)
+    def _check_head(self, scope: Any, headers: dict[bytes, list[bytes]]) -> None:
         if not self._authentic(headers.get(b"authorization", [])):
             raise _RefusedError(Refusal.UNAUTHENTIC, "Authorization: the bearer token is missing or wrong")
         if scope["path"] != PATH:
@@ -91,9 +87,6 @@ class SynchronousPostCall:
         media_type = headers.get(b"content-type", [b""])[0].split(b";")[0].strip().lower()
         if media_type != b"application/json" or b"content-encoding" in headers:
             raise _RefusedError(Refusal.MEDIA_TYPE, "Content-Type: application/json, without content encoding")
-        length = headers.get(b"content-length", [b"0"])[0]
-        if length.isdigit() and int(length) > _MOST_READ_BYTES:
-            raise _RefusedError(Refusal.TOO_LARGE, _TOO_LARGE)
 
     def _authentic(self, given: list[bytes]) -> bool:
         """Whether the one Authorization header holds the token; takes the same time for every wrong one."""
@@ -108,24 +101,14 @@ def _digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-async def _body(receive: Any) -> bytes:
-    """Return the body. Raises _RefusedError when it is too long, too slow, or breaks off."""
-    parts, length, more = [], 0, True
+async def _body(receive: Any, headers: dict[bytes, list[bytes]]) -> bytes:
+    length = headers.get(b"content-length", [b""])[0]
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            while more:
-                event = await receive()
-                if event["type"] == "http.disconnect":
-                    raise _RefusedError(Refusal.SLOW, "the call broke off")
-                length += len(event.get("body", b""))
-                if length <= MOST_CALL_BYTES:
-                    parts.append(event.get("body", b""))
-                more = event.get("more_body", False) and length <= _MOST_READ_BYTES
-    except TimeoutError as error:
-        raise _RefusedError(Refusal.SLOW, "the call did not come in time") from error
-    if length > MOST_CALL_BYTES:
-        raise _RefusedError(Refusal.TOO_LARGE, _TOO_LARGE)
-    return b"".join(parts)
+        return await read_body(receive, length, most_bytes=MOST_CALL_BYTES, most_read_bytes=_MOST_READ_BYTES)
+    except TooLargeError as error:
+        raise _RefusedError(Refusal.TOO_LARGE, str(error)) from error
+    except SlowError as error:
+        raise _RefusedError(Refusal.SLOW, str(error)) from error
 
 
 def _call(body: bytes) -> PostCall:
@@ -137,7 +120,4 @@ def _call(body: bytes) -> PostCall:
     try:
         return PostCall.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the call"
-        detail = f"{where}: {first['msg'].removeprefix('Value error, ')}"
-        raise _RefusedError(Refusal.INVALID, " ".join(detail.split())[:_LONGEST_DETAIL]) from error
+        raise _RefusedError(Refusal.INVALID, first_problem(error, "the call")) from error

@@ -1,7 +1,5 @@
 """The gateway's HTTP: ``POST /v1/verifications`` and ``GET /v1/verifications/{id}``, as an ASGI application."""
 
-import asyncio
-import contextlib
 import logging
 import re
 import time
@@ -18,6 +16,7 @@ from services.gateway.domain import Ask, Reason, RefusedError
 from shared.addresses import Addresses
 from shared.errors import UnavailableError
 from shared.rates import Buckets
+from shared.request_bodies import SlowError, TooLargeError, first_problem, headers_of, read_body, throw_away
 from shared.strict_json import JsonBounds, JsonError, JsonProblem, parse_json
 from shared.telemetry import SpanKind, span
 
@@ -31,15 +30,11 @@ ANSWER_SECONDS: Final = Histogram(
 )
 
 MOST_BODY_BYTES: Final = 4096
-_BODY_SECONDS: Final = 10.0
 # Read and thrown away of a longer one, so that its sender sees the answer and no broken connection.
 _MOST_READ_BYTES: Final = 256 * 1024
-_MOST_THROWN_BYTES: Final = 16 * 1024
-_THROW_SECONDS: Final = 1.0
 _BOUNDS: Final = JsonBounds(most_depth=2, most_values=16)
 _KEY: Final = re.compile(rb"[!-~]{1,255}\Z")
 _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
-_LONGEST_DETAIL: Final = 300
 # Said before a body was read to its end: the connection is no use then.
 _UNREAD: Final = frozenset(
     reason.value
@@ -88,7 +83,7 @@ class Gateway:
         headers = list(answer.headers)
         if answer.reason in _UNREAD:
             headers.append((b"connection", b"close"))
-            await _throw_away(scope, receive)
+            await throw_away(receive, headers_of(scope).get(b"content-length", [b""])[0])
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
@@ -96,7 +91,7 @@ class Gateway:
         path, method = scope["path"], scope["method"]
         allow = "POST" if path == PATH else "GET"
         try:
-            headers = _headers(scope)
+            headers = headers_of(scope)
             client = self._let_in(scope, headers, allow)
             with span(f"{method} {PATH}", kind=SpanKind.SERVER, parent=_text(headers, b"traceparent") or None):
                 if path == PATH:
@@ -144,10 +139,7 @@ class Gateway:
         media_type = _text(headers, b"content-type").partition(";")[0].strip().lower()
         if media_type != "application/json" or b"content-encoding" in headers:
             raise RefusedError(Reason.MEDIA_TYPE, "Content-Type: application/json, without content encoding")
-        length = _text(headers, b"content-length")
-        if length.isdigit() and int(length) > _MOST_READ_BYTES:
-            raise _too_large()
-        ask = _parsed(await _body(receive))
+        ask = _parsed(await _body(receive, headers))
         return accepted(await self._asking.ask(client, keys[0].decode(), ask))
 
     async def _look(self, client: str, identifier: str) -> HttpAnswer:
@@ -157,50 +149,19 @@ class Gateway:
         return found(asked)
 
 
-def _headers(scope: Any) -> dict[bytes, list[bytes]]:
-    headers: dict[bytes, list[bytes]] = {}
-    for name, value in scope["headers"]:
-        headers.setdefault(name.lower(), []).append(value)
-    return headers
-
-
 def _text(headers: dict[bytes, list[bytes]], name: bytes) -> str:
     return headers.get(name, [b""])[0].decode("latin-1")
 
 
-def _too_large() -> RefusedError:
-    return RefusedError(Reason.TOO_LARGE, f"a request has at most {MOST_BODY_BYTES} bytes")
-
-
-async def _body(receive: Any) -> bytes:
+async def _body(receive: Any, headers: dict[bytes, list[bytes]]) -> bytes:
     """Return the body. Raises RefusedError when it is too long, too slow, or breaks off."""
-    parts, length, more = [], 0, True
+    length = headers.get(b"content-length", [b""])[0]
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            while more:
-                event = await receive()
-                if event["type"] == "http.disconnect":
-                    raise RefusedError(Reason.SLOW, "the request broke off")
-                length += len(event.get("body", b""))
-                if length <= MOST_BODY_BYTES:
-                    parts.append(event.get("body", b""))
-                more = event.get("more_body", False) and length <= _MOST_READ_BYTES
-    except TimeoutError as error:
-        raise RefusedError(Reason.SLOW, "the request did not come in time") from error
-    if length > MOST_BODY_BYTES:
-        raise _too_large()
-    return b"".join(parts)
-
-
-async def _throw_away(scope: Any, receive: Any) -> None:
-    """Read a short body that nobody wants: closed with it unread, the connection is reset before its answer is seen."""
-    length = _text(_headers(scope), b"content-length")
-    if not length.isdigit() or int(length) > _MOST_THROWN_BYTES:
-        return
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_THROW_SECONDS):
-            while (event := await receive())["type"] == "http.request" and event.get("more_body", False):
-                pass
+        return await read_body(receive, length, most_bytes=MOST_BODY_BYTES, most_read_bytes=_MOST_READ_BYTES)
+    except TooLargeError as error:
+        raise RefusedError(Reason.TOO_LARGE, str(error)) from error
+    except SlowError as error:
+        raise RefusedError(Reason.SLOW, str(error)) from error
 
 
 def _parsed(body: bytes) -> Ask:
@@ -212,6 +173,4 @@ def _parsed(body: bytes) -> Ask:
     try:
         return Ask.model_validate(document)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the request"
-        raise RefusedError(Reason.INVALID, " ".join(f"{where}: {first['msg']}".split())[:_LONGEST_DETAIL]) from error
+        raise RefusedError(Reason.INVALID, first_problem(error, "the request")) from error
