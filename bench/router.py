@@ -22,11 +22,11 @@ from services.inbox.endpoint_reload import DEFAULT_FILE, CurrentMap
 from services.inbox.router import Router, decode_accepted
 from shared.broker import Publisher
 from shared.cloudevents import CloudEvent, parse_record
-from shared.consuming import Received
 from shared.envelope import seal
 from shared.events import INBOX_ACCEPTED_TOPIC, INBOX_ACCEPTED_TYPE
 from shared.generation import Generation
 from shared.keys import SigningKey
+from shared.received import Received
 from shared.settings import KafkaSettings, StoreSettings
 from shared.stores import Aws, Tables
 

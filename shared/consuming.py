@@ -9,7 +9,6 @@ by a batch subscriber with manual acknowledgement, of which it never uses the ac
 import asyncio
 import logging
 import time
-import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass
@@ -20,78 +19,23 @@ from typing import Any, Final, Generic, TypeVar
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
-from pydantic import ValidationError
 
 from shared import metrics
-from shared.broker import Publisher, RecordHeader
-from shared.cloudevents import CloudEvent, CloudEventError, parse_record
-from shared.dead_letters import Side, put_aside
-from shared.delays import delay_record
-from shared.errors import RetryLaterError, UnavailableError, UnprocessableError
-from shared.events import EventData
+from shared.broker import Publisher
+from shared.cloudevents import CloudEvent
+from shared.dead_letters import Side
+from shared.endings import Endings, side_of
+from shared.errors import UnavailableError, UnprocessableError
 from shared.offsets import OffsetWindow
+from shared.received import Received, is_for, read_record
 from shared.telemetry import SpanKind, span, untraced
 
 log = logging.getLogger(__name__)
 
 D = TypeVar("D")
-E = TypeVar("E", bound=EventData)
 
-ATTEMPT_HEADER: Final = "facescan_attempt"
-# How many of the attempts before ended in a bug; a record that was only told to wait has none.
-FAILURES_HEADER: Final = "facescan_failures"
-# Where it stood when it was read first: what was claimed for that place is still its own (rule 7).
-ORIGIN_HEADER: Final = "facescan_origin"
-# A record that comes back after a delay is for the group that sent it away; the topic's other readers had it already.
-GROUP_HEADER: Final = "facescan_group"
-
-# What waits between two tries of a record that met a bug: long enough for a deploy to be rolled back.
-BUG_DELAYS_SECONDS: Final = (1.0, 5.0, 30.0, 300.0)
-_ATTEMPT_DIGITS: Final = 6
 _FIRST_BACKOFF_SECONDS: Final = 0.1
 _LONGEST_BACKOFF_SECONDS: Final = 5.0
-_FRAMES: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Received(Generic[D]):
-    """One decoded event with the record that carried it; ``attempt`` counts from 1, ``failures`` the bugs so far."""
-
-    data: D
-    event: CloudEvent
-    record: Any
-    attempt: int = 1
-    failures: int = 0
-
-    @property
-    def position(self) -> str:
-        """Where the record first stood in the log: the same for ever, also when it comes back by a delay topic."""
-        origin = next((value for name, value in self.record.headers if name == ORIGIN_HEADER and value), None)
-        if origin is not None:
-            return str(origin, "utf-8", "replace")
-        return f"{self.record.topic}/{self.record.partition}/{self.record.offset}"
-
-
-def event_decoder(model: type[E]) -> Callable[[CloudEvent], E]:
-    """Return a decoder for one type of event; it raises UnprocessableError for any other and for bad data."""
-
-    def decode(event: CloudEvent) -> E:
-        if event.type != model.type:
-            raise UnprocessableError(f"event type {event.type[:100]!r} is not {model.type}")
-        try:
-            return model.model_validate_json(event.data)
-        except ValidationError as error:
-            raise UnprocessableError(_first_problem(error)) from error
-
-    return decode
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors(include_input=False, include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "data"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where}: {first['msg']}{more}"
-
 
 # May return a future: the record has been handled when that is done, and its lane goes on at once.
 Handler = Callable[[Received[D]], Awaitable[asyncio.Future[None] | None]]
@@ -142,6 +86,7 @@ class Consuming(Generic[D]):
         self.holds = False
         self._decode = decode
         self._publisher = publisher
+        self._endings = Endings(publisher, group)
         self._handle = handle
         self._handle_batch = handle_batch
         self._lane = lane or _key_of
@@ -220,23 +165,11 @@ class Consuming(Generic[D]):
 
     def _read(self, record: Any, window: OffsetWindow) -> _Item[D] | None:
         """Return a record with what it says; None when it ends here: it is not for this reader, or no such event."""
-        if self._mine is not None and not self._mine(record):
-            window.finish(record.offset)
-            return None
-        headers = dict(record.headers)
-        for_group = headers.get(GROUP_HEADER)
-        if for_group is not None and for_group != self.group.encode():
+        if (self._mine is not None and not self._mine(record)) or not is_for(self.group, record):
             window.finish(record.offset)
             return None
         try:
-            event = parse_record(record.headers, record.value)
-            received = Received(
-                self._decode(event),
-                event,
-                record,
-                max(1, _count(headers, ATTEMPT_HEADER)),
-                _count(headers, FAILURES_HEADER),
-            )
+            received = read_record(record, self._decode)
         except Exception as error:  # noqa: BLE001 - an escape would skip all records of the fetch after this one
             self._spawn(self._put_aside_unread(record, window, error))
             return None
@@ -423,15 +356,17 @@ class Consuming(Generic[D]):
             backoff = min(backoff * 2, _LONGEST_BACKOFF_SECONDS)
 
     async def _settle(self, item: _Item[D], error: Exception) -> None:
-        received = item.received
-        outcome = "put_aside" if self._side(error, received.failures) else "delayed"
-        try:
-            ended, _ = await self._until_available(lambda: self._send_away(received, error))
-        except UnprocessableError:  # it is too large to be written again as a whole, and so cannot be delayed
-            outcome = "put_aside"
-            ended, _ = await self._until_available(lambda: self._put_aside_read(received, error, Side.OURS))
+        received, side = item.received, side_of(error, item.received.failures)
+        ended = False
+        if side is None:
+            try:
+                ended, _ = await self._until_available(lambda: self._endings.delay(received, error))
+            except UnprocessableError:  # it is too large to be written again as a whole, and so cannot be delayed
+                side = Side.OURS
+        if side is not None:
+            ended, _ = await self._until_available(lambda: self._endings.put_aside(received, error, side))
         if ended:
-            self._finish(item, outcome)
+            self._finish(item, "delayed" if side is None else "put_aside")
 
     def _finish_all(self, items: Sequence[_Item[D]]) -> None:
         """Note that all have been handled."""
@@ -446,67 +381,8 @@ class Consuming(Generic[D]):
         (self._count_handled if outcome == "handled" else metrics.CONSUMED.labels(self.topic, outcome)).inc()
         self._handling_seconds.observe(time.monotonic() - item.taken_at)
 
-    @staticmethod
-    def _side(error: Exception, failures: int) -> Side | None:
-        """Whose dead letter the record becomes, or None when it comes back later."""
-        if isinstance(error, RetryLaterError):
-            return None
-        if isinstance(error, UnprocessableError):
-            return Side.THEIRS
-        return Side.OURS if failures >= len(BUG_DELAYS_SECONDS) else None
-
-    async def _send_away(self, received: Received[D], error: Exception) -> None:
-        record = received.record
-        extra = {"group": self.group, "event_id": received.event.id, "position": received.position}
-        failures = received.failures
-        side = self._side(error, failures)
-        if side is not None:
-            await self._put_aside_read(received, error, side)
-            return
-        if isinstance(error, RetryLaterError):
-            after_seconds = error.after_seconds
-            log.info("comes back later", extra={**extra, "why": str(error), "seconds": after_seconds})
-        else:
-            after_seconds = BUG_DELAYS_SECONDS[failures]
-            failures += 1
-            # Where, but not the error's own text: it may hold anything that a sender wrote.
-            where = traceback.format_tb(error.__traceback__)[-_FRAMES:]
-            log.error(
-                "failed", extra={**extra, "failures": failures, "error": type(error).__name__, "where": "".join(where)}
-            )
-        headers: list[RecordHeader] = [
-            (name, value)
-            for name, value in record.headers
-            if name not in (ATTEMPT_HEADER, FAILURES_HEADER, GROUP_HEADER, ORIGIN_HEADER)
-        ]
-        headers += [
-            (ATTEMPT_HEADER, str(received.attempt + 1).encode()),
-            (FAILURES_HEADER, str(failures).encode()),
-            (ORIGIN_HEADER, received.position.encode()),
-            (GROUP_HEADER, self.group.encode()),
-        ]
-        await delay_record(
-            self._publisher,
-            target=record.topic,
-            until_epoch_seconds=time.time() + after_seconds,
-            key=record.key,
-            value=record.value,
-            headers=headers,
-        )
-
-    async def _put_aside_read(self, received: Received[D], error: Exception, side: Side) -> None:
-        extra = {"group": self.group, "event_id": received.event.id, "position": received.position}
-        log.error("put aside", extra={**extra, "side": side.value, "why": _one_line(error)})
-        await put_aside(self._publisher, received.record, side=side, group=self.group, reason=_one_line(error))
-
     async def _put_aside_unread(self, record: Any, window: OffsetWindow, error: Exception) -> None:
-        position = f"{record.topic}/{record.partition}/{record.offset}"
-        side = Side.THEIRS if isinstance(error, (CloudEventError, UnprocessableError)) else Side.OURS
-        why = _one_line(error)
-        log.warning("put aside", extra={"group": self.group, "position": position, "side": side.value, "why": why})
-        ended, _ = await self._until_available(
-            lambda: put_aside(self._publisher, record, side=side, group=self.group, reason=why)
-        )
+        ended, _ = await self._until_available(lambda: self._endings.put_aside_unread(record, error))
         if ended:
             window.finish(record.offset)
             metrics.CONSUMED.labels(self.topic, "put_aside").inc()
@@ -575,19 +451,6 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc] # the client
 def _key_of(received: Received[Any]) -> Hashable:
     key = received.record.key
     return key if key is not None else received.position
-
-
-def _count(headers: dict[str, bytes | None], name: str) -> int:
-    # Anybody can write the header: what is no small number counts as none.
-    text = headers.get(name) or b""
-    return int(text) if text.isdigit() and len(text) <= _ATTEMPT_DIGITS else 0
-
-
-def _one_line(error: Exception) -> str:
-    """What a dead letter says: our own errors in their words, a bug by its type (its text may hold anything)."""
-    if isinstance(error, (CloudEventError, UnprocessableError)):
-        return " ".join(str(error).split())
-    return f"failed: {type(error).__name__}"
 
 
 def _record_span(topic: str, group: str, event: CloudEvent) -> Any:

@@ -16,11 +16,11 @@ from aiokafka.errors import KafkaError
 
 from shared.broker import Publisher, RecordHeader
 from shared.cloudevents import CloudEvent
-from shared.consuming import ATTEMPT_HEADER, FAILURES_HEADER, GROUP_HEADER, ORIGIN_HEADER
 from shared.dead_letters import PREFIX, Side
 from shared.delays import without_delay
 from shared.errors import FacescanError, UnavailableError, UnprocessableError
 from shared.events import PostRequested, PostSigned, WebhookRequested, derived_id
+from shared.received import ATTEMPT_HEADER, FAILURES_HEADER, GROUP_HEADER, ORIGIN_HEADER
 from shared.stores import ConditionFailedError, Put, Tables, Update
 from shared.tables import DEAD_LETTERS
 from shared.topics import DAY_SECONDS, DEAD_OURS, DEAD_THEIRS

@@ -13,9 +13,10 @@ from services.async_post.sender import MOST_IN_LANE, Sender, lane
 from services.async_post.settings import DELAYER, SENDER, SIGNER, AsyncPostSettings
 from services.async_post.signer import Signer
 from shared.clock import now_utc
-from shared.consuming import Consuming, event_decoder
+from shared.consuming import Consuming
 from shared.core_dumps import forbid_core_dumps
 from shared.events import PostRequested, PostSettled, PostSigned
+from shared.received import event_decoder
 from shared.service import Service
 
 SETTINGS = AsyncPostSettings

@@ -16,13 +16,13 @@ from services.async_post.gathering import WAIT_SECONDS, Gathering
 from services.async_post.order import Order
 from shared.breakers import Breakers
 from shared.broker import Publisher, Record
-from shared.consuming import Received
 from shared.dead_letters import Side, put_aside
 from shared.delays import event_at, publish_at
 from shared.deliveries import Answer, Meaning, next_try
 from shared.events import PostRequested, PostSettled, PostSigned
 from shared.generation import Generation
 from shared.places import Places
+from shared.received import Received
 from shared.telemetry import current_traceparent
 
 log = logging.getLogger(__name__)

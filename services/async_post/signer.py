@@ -10,11 +10,11 @@ from services.async_post.generations import Generations
 from services.async_post.key_ring import KeyRing
 from shared.broker import Publisher
 from shared.cloudevents import CloudEvent
-from shared.consuming import Received
 from shared.envelope import EnvelopeError, seal
 from shared.errors import UnprocessableError
 from shared.events import PostRequested, PostSigned, derived_id
 from shared.keys import SigningKey
+from shared.received import Received
 from shared.telemetry import SpanKind, span, untraced
 
 log = logging.getLogger(__name__)

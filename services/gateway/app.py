@@ -14,11 +14,12 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.telling import Telling
 from shared.addresses import Addresses, networks
 from shared.clock import now_utc
-from shared.consuming import Consuming, event_decoder
+from shared.consuming import Consuming
 from shared.events import VerdictReached, VerificationRequested, WebhookRequested
 from shared.outbound import OutboundClient, any_target
 from shared.outbound_addresses import AnyAddress
 from shared.rates import Buckets, Rate
+from shared.received import event_decoder
 from shared.service import Service
 from shared.tables import ASKED
 

@@ -19,13 +19,13 @@ from services.gateway.domain import meaning, webhook_id
 from services.gateway.webhook import body, signed_headers
 from shared.breakers import Breakers
 from shared.broker import Publisher
-from shared.consuming import Received
 from shared.delays import publish_at
 from shared.deliveries import Answer, Meaning, next_try, retry_after
 from shared.errors import UnprocessableError
 from shared.events import WebhookRequested
 from shared.outbound import OutboundClient, OutboundError, Target
 from shared.places import Places
+from shared.received import Received
 from shared.telemetry import SpanKind, current_traceparent, span
 
 log = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ import logging
 
 from services.gateway.asked import AskedTable
 from shared.broker import Publisher
-from shared.consuming import Received
 from shared.events import VerdictReached, WebhookRequested
+from shared.received import Received
 
 log = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from services.inbox.endpoint_map import HttpEndpoint, TopicEndpoint
 from services.inbox.endpoint_requests import request_headers
 from shared.broker import Publisher
 from shared.cloudevents import CloudEvent
-from shared.consuming import Received
 from shared.errors import RetryLaterError, UnavailableError, UnprocessableError
 from shared.events import MESSAGE_TYPE, EndpointRequested
+from shared.received import Received
 from shared.telemetry import SpanKind, current_traceparent, span
 
 log = logging.getLogger(__name__)

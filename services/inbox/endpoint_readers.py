@@ -15,9 +15,10 @@ from aiokafka.errors import KafkaError
 from services.inbox.endpoint_delivery import Discarded, HttpDelivery, TopicDelivery
 from services.inbox.endpoint_map import EndpointMap, HttpEndpoint, SyncEndpoint, TopicEndpoint
 from shared.broker import LOOK_MILLISECONDS, Publisher, consumer_options
-from shared.consuming import Consuming, event_decoder
+from shared.consuming import Consuming
 from shared.events import EndpointRequested
 from shared.kafka_security import security_options
+from shared.received import event_decoder
 from shared.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ from services.inbox.door_settings import LOOSEST_JSON_BOUNDS
 from services.inbox.endpoint_reload import CurrentMap
 from shared.broker import Publisher
 from shared.cloudevents import CloudEvent
-from shared.consuming import Received
 from shared.envelope import Envelope, EnvelopeError, parse
 from shared.errors import UnprocessableError
 from shared.events import INBOX_ACCEPTED_TYPE
+from shared.received import Received
 from shared.telemetry import SpanKind, span
 
 log = logging.getLogger(__name__)

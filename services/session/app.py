@@ -23,7 +23,7 @@ from services.session.turns import Turns
 from shared.addresses import Addresses, networks
 from shared.answer_box import AnswerBox
 from shared.clock import now_utc
-from shared.consuming import Consuming, event_decoder
+from shared.consuming import Consuming
 from shared.errors import ConfigurationError
 from shared.events import (
     CaptureCompleted,
@@ -38,6 +38,7 @@ from shared.failure_tallies import KnownBlocks
 from shared.liveness_providers import Providers, providers_from
 from shared.liveness_settings import AZURE, REKOGNITION
 from shared.people import People
+from shared.received import event_decoder
 from shared.service import Service
 from shared.settings import Environment
 from shared.tables import ATTEMPTS, FAILURES, LOCATORS, PERSON_KEYS, PERSONS, TURNS, VERIFICATIONS

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from services.session.prompts import Prompt
 from services.session.tokens import Tokens
 from shared.broker import Publisher
-from shared.consuming import Received
 from shared.delays import publish_at
 from shared.events import DeadlinePassed, VerificationRequested
 from shared.people import People
+from shared.received import Received
 from shared.telemetry import current_traceparent
 from shared.verification import ENDED, FORGET_AFTER_SECONDS, State, Verification, Way
 from shared.verifications import Verifications

@@ -12,11 +12,12 @@ from services.verdict.announcing import Announcing
 from services.verdict.policy import Conclusion, Proof, conclude_answer
 from services.verdict.proofs import Asked, Proofs, shown_in
 from shared.answer_box import AnswerBox
-from shared.consuming import Consuming, Received, event_decoder
+from shared.consuming import Consuming
 from shared.enrolled_factors import Asking, Checked, EnrolledFactors
 from shared.errors import RetryLaterError, UnprocessableError
 from shared.events import Outcome, ProofGiven
 from shared.failure_tallies import FailureTallies
+from shared.received import Received, event_decoder
 from shared.service import Service
 from shared.stores import ConditionFailedError, Item, Put, Update
 from shared.verification import ENDED, Attempt, State, Verification

@@ -17,7 +17,7 @@ from services.verdict.terms import TermsTable, read_terms
 from shared.answer_box import AnswerBox
 from shared.audit import AuditTrail
 from shared.clock import now_utc
-from shared.consuming import Consuming, event_decoder
+from shared.consuming import Consuming
 from shared.enrolled_factors import EnrolledFactors
 from shared.events import (
     CaptureCompleted,
@@ -32,6 +32,7 @@ from shared.legal_photos import LegalPhotos
 from shared.liveness_providers import providers_from
 from shared.person_keys import PersonKeys
 from shared.queries import Queries
+from shared.received import event_decoder
 from shared.service import Service
 from shared.tables import (
     ATTEMPTS,

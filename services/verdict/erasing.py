@@ -6,10 +6,10 @@ from datetime import datetime
 
 from services.verdict.announcing import Announcing
 from shared.audit import AuditTrail
-from shared.consuming import Received
 from shared.erasure import Erasure, erasure_id
 from shared.events import Outcome, PersonErasureRequested
 from shared.queries import Queries
+from shared.received import Received
 from shared.tables import VERIFICATIONS
 from shared.verification import ENDED
 from shared.verifications import Verifications

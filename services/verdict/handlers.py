@@ -12,12 +12,12 @@ from services.verdict.domain import Liveness, Match, judge, outcome_without_chec
 from services.verdict.evidence import EvidenceStore, Picture
 from services.verdict.policy import Conclusion, Proof, conclude
 from services.verdict.proofs import Asked, Proofs, shown_in
-from shared.consuming import Received
 from shared.errors import RetryLaterError, UnavailableError, UnprocessableError
 from shared.events import CaptureCompleted, DeadlinePassed, Outcome
 from shared.failure_tallies import FailureTallies
 from shared.liveness import Finding
 from shared.liveness_providers import Providers
+from shared.received import Received
 from shared.stores import ConditionFailedError
 from shared.verification import ENDED, Attempt, State, Verification
 from shared.verifications import Verifications

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from services.verdict.settings import VerdictSettings
 from shared.broker import Publisher
 from shared.clock import now_utc
-from shared.consuming import Consuming, Received, event_decoder
+from shared.consuming import Consuming
 from shared.errors import UnprocessableError
 from shared.events import LocatorRequested, LocatorSettled, PostRequested, derived_id, utc_text
 from shared.locators import NOBODY, Issue, Issued, LocatorKind, Locators, TakenTokenError
+from shared.received import Received, event_decoder
 from shared.service import Service
 
 log = logging.getLogger(__name__)

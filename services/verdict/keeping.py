@@ -5,13 +5,14 @@ from services.verdict.erasing import Erasing
 from services.verdict.settings import VerdictSettings
 from shared.audit import AuditTrail
 from shared.clock import now_utc
-from shared.consuming import Consuming, event_decoder
+from shared.consuming import Consuming
 from shared.deleter import Deleter, run_regularly
 from shared.erasure import Erasure
 from shared.events import PersonErasureRequested
 from shared.leases import Leases
 from shared.person_keys import PersonKeys
 from shared.queries import Queries
+from shared.received import event_decoder
 from shared.service import Service
 from shared.verifications import Verifications
 

@@ -6,9 +6,10 @@ from services.verdict.settings import VerdictSettings
 from services.verdict.supervised import Supervised, Uploads
 from services.verdict.terms import TermsTable
 from shared.clock import now_utc
-from shared.consuming import Consuming, event_decoder
+from shared.consuming import Consuming
 from shared.events import MatchRequested
 from shared.people import People
+from shared.received import event_decoder
 from shared.service import Service
 from shared.verifications import Verifications
 

@@ -7,9 +7,9 @@ from datetime import datetime
 from services.verdict.announcing import Announcing
 from services.verdict.policy import Proof
 from services.verdict.proofs import Proofs
-from shared.consuming import Received
 from shared.errors import UnprocessableError
 from shared.events import VerificationOpened
+from shared.received import Received
 from shared.verification import ENDED, State
 from shared.verifications import Verifications
 

@@ -17,12 +17,12 @@ from services.verdict.comparison import Faces
 from services.verdict.domain import Match
 from services.verdict.terms import TermsTable
 from shared.broker import Publisher
-from shared.consuming import Received
 from shared.delays import publish_at
 from shared.errors import UnavailableError, UnprocessableError
 from shared.events import MatchRequested, Outcome, PostRequested, Requester, derived_id, utc_text
 from shared.object_versions import ObjectVersions
 from shared.people import People
+from shared.received import Received
 from shared.stores import Aws, ServiceError, read_object
 from shared.tables import EVIDENCE_PREFIX
 from shared.verification import ENDED, FORGET_AFTER_SECONDS, Attempt, State, Verification

@@ -1,6 +1,7 @@
 """The session service killed with -9 at each state of a verification, between the write and its answer."""
 
 import asyncio
+import json
 import threading
 import time
 from contextlib import ExitStack
@@ -13,14 +14,16 @@ from bench.load import SUCCESS, Load
 from cli.peers import SHOP, Peers
 from shared.verification import State
 from tests.e2e.conftest import Running, start_system
+from tests.e2e.somebody import somebody
 from tests.support.store_gate import store_gate
 from tests.unit.emulators.processes import running as running_emulator
 
 # The one whose locator is unknown waits for so long; the others are through before.
 SETTINGS = {"FACESCAN_VERIFICATION_SECONDS": "45"}
 ANSWER_SECONDS = 120
-# Of a verification of which nothing is asked but the face.
-STATES = [state for state in State if state not in (State.ASKED, State.ANSWERED)]
+# Of a verification of which a one-time password is asked besides the face; the others are those of any.
+BY_CODE = (State.ASKED, State.ANSWERED)
+TERMS = {"rules": [{"purpose": "by code", "least_proof": "scan and code"}]}
 
 
 @pytest.mark.kafka
@@ -31,7 +34,9 @@ def test_a_session_service_killed_right_after_each_state_is_written_leaves_one_r
     with ExitStack() as open_parts:
         _, aws = open_parts.enter_context(running_emulator("emulators.aws", "--port", "0"))
         gate = open_parts.enter_context(store_gate(f"http://{aws}"))
-        settings = SETTINGS | {"AWS_ENDPOINT_URL_DYNAMODB": gate.url}
+        terms = tmp_path / "terms.json"
+        terms.write_text(json.dumps(TERMS))
+        settings = SETTINGS | {"AWS_ENDPOINT_URL_DYNAMODB": gate.url, "FACESCAN_VERDICT_TERMS": str(terms)}
         running = start_system(tmp_path, open_parts, kafka=real_kafka, aws=f"http://{aws}", settings=settings)
         killed: list[State] = []
 
@@ -54,9 +59,15 @@ def test_a_session_service_killed_right_after_each_state_is_written_leaves_one_r
         async def work(load: Load, peers: Peers) -> dict[State, list[str]]:
             await load.enrol((SUCCESS,), persons_each=1)
             asked: dict[State, str] = {}
-            for state in STATES:
-                known, done = state is not State.REQUESTED, kill_at(state)
-                asked[state] = await _ask(running, peers, load.locator(SUCCESS) if known else str(uuid4()))
+            for state in State:
+                known = state is not State.REQUESTED
+                locator = load.locator(SUCCESS) if known else str(uuid4())
+                if state in BY_CODE:  # somebody else each time: a code is good once
+                    owner = await somebody(running, peers)
+                    await owner.behave(authenticator=await owner.authenticator())
+                    locator = owner.locator
+                done = kill_at(state)
+                asked[state] = await _ask(running, peers, locator, "by code" if state in BY_CODE else "to enter")
                 began = time.monotonic()
                 await asyncio.to_thread(wait_until_back, done)
                 back = time.monotonic() - began
@@ -67,16 +78,17 @@ def test_a_session_service_killed_right_after_each_state_is_written_leaves_one_r
             await asyncio.sleep(1)  # a second answer would come about now, if there were one
             messages = [one for one in await peers.messages(SHOP) if one["verified"] and not one["duplicate"]]
             told = [one["message"]["Body"] for one in messages]
-            return {state: [body["Result"] for body in told if body.get("Request") == asked[state]] for state in STATES}
+            return {state: [body["Result"] for body in told if body.get("Request") == asked[state]] for state in State}
 
         results = running.drive(work)
-    assert killed == STATES
-    assert results == {state: ["FAILURE" if state is State.REQUESTED else "SUCCESS"] for state in STATES}
+    assert killed == list(State)
+    assert results == {state: ["FAILURE" if state is State.REQUESTED else "SUCCESS"] for state in State}
 
 
-async def _ask(running: Running, peers: Peers, locator: str) -> str:
+async def _ask(running: Running, peers: Peers, locator: str, purpose: str) -> str:
     correlation = str(uuid4())
     order = {"inbox": running.demo.inbox, "to": running.demo.domain, "locator": locator, "correlation": correlation}
+    order["purpose"] = purpose
     until = time.monotonic() + ANSWER_SECONDS
     while True:  # as a real asking domain would: the same message again when it was not taken
         answer = (await peers.ask(SHOP, order))["answers"][0]

@@ -219,11 +219,12 @@ async def invited(running: Running, load: Load, role: Role, **more: Any) -> dict
     """Let the wallet's broker invite this Identity into a chat with somebody."""
     locator = load.locator(role)
     order = {"inbox": running.demo.inbox, "to": running.demo.domain, "biostamp": locator, "wallet": load.wallet(role)}
-    return await post(running, f"{WALLET}/invite", order | more)
+    return await post(running.demo.peers, f"{WALLET}/invite", order | more)
 
 
-async def post(running: Running, path: str, order: dict[str, Any]) -> dict[str, Any]:
-    async with aiohttp.ClientSession() as http, http.post(f"{running.demo.peers}/{path}", json=order) as answer:
+async def post(peers: str, path: str, order: dict[str, Any]) -> dict[str, Any]:
+    """Give an order to the peers at a base URL."""
+    async with aiohttp.ClientSession() as http, http.post(f"{peers}/{path}", json=order) as answer:
         assert answer.status == 200, await answer.text()
         found: dict[str, Any] = await answer.json()
         return found
@@ -287,11 +288,11 @@ def test_a_hosted_function_is_answered_for_nobody_s_locator_as_for_a_wrong_perso
 
 async def _called(running: Running, locator: str, wallet: str) -> str:
     order = {"inbox": running.demo.inbox, "to": running.demo.domain, "citizen": locator}
-    called = await post(running, f"{SHOP}/call", order)
+    called = await post(running.demo.peers, f"{SHOP}/call", order)
     assert called["answer"]["status"] == 200, called
     first = (await awaited(running, f"{SHOP}/handled/{called['hook']}"))["body"]["Response"]
     assert set(first) == {"URL", "Hook"}
-    await post(running, f"{WALLET}/visit", {"url": first["URL"], "wallet": wallet})
+    await post(running.demo.peers, f"{WALLET}/visit", {"url": first["URL"], "wallet": wallet})
     result = (await awaited(running, f"{SHOP}/handled/{first['Hook']}"))["body"]
     assert set(result) == {"Hook", "Response"}
     return str(result["Response"])

@@ -5,29 +5,22 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
-from uuid import uuid4
 
 import aiohttp
 import pytest
 
 from bench.load import Load
-from cli.enrolment import Enrolment
-from cli.peers import SHOP, WALLET, Peers
+from cli.peers import SHOP, Peers, start_peers
+from cli.supervisor import Supervisor
 from emulators.pictures import make_picture
-from shared.enrolled_factors import EnrolledFactors
-from shared.factors import enrolment_uri
-from shared.person_keys import PersonKeys
-from shared.queries import Queries
-from shared.stores import Tables
 from tests.e2e.conftest import Running, start_system
-from tests.e2e.test_loop import awaited, post
+from tests.e2e.somebody import somebody
+from tests.e2e.test_loop import post
 
 PHONE = {"Device": "her phone", "Country": "PT", "Location": {"Latitude": 38.7223, "Longitude": -9.1393}}
 LAPTOP = {**PHONE, "Device": "her new laptop"}
+STRANGER = "stranger.example"
 RULES = [
     {"purpose": "by code", "least_proof": "scan and code"},
     {"purpose": "by question", "least_proof": "scan and question"},
@@ -46,74 +39,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     }  # fmt: skip
     with ExitStack() as open_parts:
         yield start_system(directory / "system", open_parts, kafka=None, settings=settings)
-
-
-@dataclass
-class Somebody:
-    """An enrolled person with a wallet of the same name."""
-
-    running: Running
-    peers: Peers
-    name: str = field(default_factory=lambda: f"p-{uuid4().hex[:12]}")
-
-    @property
-    def locator(self) -> str:
-        return f"locator-{self.name}"
-
-    async def enrol(self) -> None:
-        demo = self.running.demo
-        await Enrolment(demo.aws, Tables(demo.aws, demo.stores), demo.stores).enrol(
-            person=self.name, photo=make_picture(self.name), photo_name="photo", wallet_domain=WALLET,
-            wallet_id=self.name, locator=self.locator, expires_at=datetime.now(UTC) + timedelta(days=1),
-        )  # fmt: skip
-
-    @property
-    def factors(self) -> EnrolledFactors:
-        demo = self.running.demo
-        tables = Tables(demo.aws, demo.stores)
-        return EnrolledFactors(tables, Queries(demo.aws, demo.stores), PersonKeys(demo.aws, tables, demo.stores))
-
-    async def authenticator(self) -> str:
-        """Enrol one-time passwords and return what the authenticator has read of the address."""
-        address = enrolment_uri(await self.factors.enrol_code(self.name), "id.example", "identity")
-        return parse_qs(urlsplit(address).query)["secret"][0]
-
-    async def behave(self, **behaviour: Any) -> None:
-        order = {"wallet": self.name, "shows_up": True, "face": self.name, "steps": 5}
-        await self.peers.behave(WALLET, {**order, **behaviour})
-
-    async def asked(self, purpose: str) -> tuple[str, dict[str, Any]]:
-        """Be asked for by the shop; return the answer and the story of the pop-up."""
-        correlation, demo = str(uuid4()), self.running.demo
-        before = {one["popup"] for one in await self.peers.popups(WALLET)}
-        order = {"inbox": demo.inbox, "to": demo.domain, "locator": self.locator, "purpose": purpose}
-        await self.peers.ask(SHOP, {**order, "correlation": correlation})
-        answer = await self.peers.answer(SHOP, correlation, 40)
-        assert answer is not None
-        assert set(answer["body"]) == {"Request", "Locator", "Result", "Nonce", "Expires"}
-        return answer["body"]["Result"], await self._popup(before)
-
-    async def invited(self, context: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Be asked for in a chat whose wallet says where and on what; return as above."""
-        demo = self.running.demo
-        before = {one["popup"] for one in await self.peers.popups(WALLET)}
-        order = {"inbox": demo.inbox, "to": demo.domain, "biostamp": self.locator, "wallet": self.name}
-        invited = await post(self.running, f"{WALLET}/invite", {**order, "context": context})
-        answer = await awaited(self.running, f"{WALLET}/answer/{invited['correlation']}", 40)
-        return answer["body"]["Result"], await self._popup(before)
-
-    async def _popup(self, before: set[str]) -> dict[str, Any]:
-        popups = await self.peers.popups(WALLET)
-        (popup,) = (one for one in popups if one["wallet"] == self.name and one["popup"] not in before)
-        assert popup["problem"] is None
-        return popup
-
-
-async def somebody(running: Running, peers: Peers, **behaviour: Any) -> Somebody:
-    one = Somebody(running, peers)
-    await one.enrol()
-    await one.behave(**behaviour)
-    return one
 
 
 def test_soon_after_a_success_on_the_same_device_no_scan_is_done_and_on_another_one_two_are(running: Running) -> None:
@@ -184,6 +109,20 @@ def test_a_trusted_domain_s_own_picture_is_matched_and_no_version_of_it_is_left(
     assert not [one["Key"] for one in versions.get("Versions", []) if one["Key"].endswith("/upload")]
 
 
+def test_any_other_domain_s_picture_is_refused_and_gets_no_address(running: Running) -> None:
+    async def work(_load: Load, peers: Peers) -> None:
+        she = await somebody(running, peers)
+        body = {"Locator": she.locator, "Bytes": 1000, "Sha256": "0" * 64}
+        with Supervisor() as processes:
+            url = start_peers(processes, running.workbench.system, domains=(STRANGER,), wallets=())
+            async with Peers(url) as others:
+                said = await say(running, STRANGER, "UploadPicture@Identity", body, peers=url)
+                refused = await told(others, STRANGER, "PictureUpload@Domain", said)
+        assert refused == {"Request": said, "Result": "REFUSED"}
+
+    running.drive(work)
+
+
 async def supervised(running: Running, peers: Peers, locator: str, picture: bytes) -> str:
     """Announce, upload and match a picture as the shop; return the answer's result."""
     body = {"Locator": locator, "Bytes": len(picture), "Sha256": hashlib.sha256(picture).hexdigest()}
@@ -199,10 +138,10 @@ async def supervised(running: Running, peers: Peers, locator: str, picture: byte
     return str(answer["body"]["Result"])
 
 
-async def say(running: Running, domain: str, subject: str, body: dict[str, Any]) -> str:
-    """Let a domain send a signed message; return its Correlation."""
+async def say(running: Running, domain: str, subject: str, body: dict[str, Any], *, peers: str = "") -> str:
+    """Let a domain send a signed message, one of the running system's peers or of others; return its Correlation."""
     order = {"inbox": running.demo.inbox, "to": running.demo.domain, "subject": subject, "body": body}
-    said = await post(running, f"{domain}/say", order)
+    said = await post(peers or running.demo.peers, f"{domain}/say", order)
     assert said["answer"]["status"] == 200, said
     return str(said["correlation"])
 

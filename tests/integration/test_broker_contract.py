@@ -18,11 +18,12 @@ from prometheus_client import REGISTRY
 from cli.embedded_topics import make_topics
 from services.async_post.delayer import Delayer
 from shared.broker import Publisher
-from shared.consuming import ATTEMPT_HEADER, BUG_DELAYS_SECONDS, FAILURES_HEADER, GROUP_HEADER, Received
 from shared.dead_letters import PREFIX
 from shared.delays import TARGET_HEADER, UNTIL_HEADER
+from shared.endings import BUG_DELAYS_SECONDS
 from shared.errors import ConfigurationError, RetryLaterError, UnavailableError, UnprocessableError
 from shared.events import CaptureCompleted
+from shared.received import ATTEMPT_HEADER, FAILURES_HEADER, GROUP_HEADER, Received
 from shared.service import Service
 from shared.topics import DEAD_OURS, DEAD_THEIRS, TOPICS, TopicSpec, create_topics, delay_topic
 from tests.support.readers import (

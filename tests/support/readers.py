@@ -12,8 +12,9 @@ import confluent_kafka.admin
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from shared.cloudevents import CloudEvent
-from shared.consuming import Consuming, Received, event_decoder
+from shared.consuming import Consuming
 from shared.events import CaptureCompleted
+from shared.received import Received, event_decoder
 from shared.service import Service
 from shared.settings import Settings
 

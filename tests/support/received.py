@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from shared.cloudevents import CloudEvent
-from shared.consuming import Received
 from shared.events import EventData, event_id
+from shared.received import Received
 
 E = TypeVar("E", bound=EventData)
 

@@ -23,9 +23,10 @@ from services.async_post.ring import Algorithm, Ring, make
 from services.async_post.ring_store import RingStore
 from shared.breakers import FAILURES_TO_OPEN
 from shared.broker import Publisher
-from shared.consuming import BUG_DELAYS_SECONDS, FAILURES_HEADER
+from shared.endings import BUG_DELAYS_SECONDS
 from shared.errors import UnavailableError
 from shared.events import CaptureCompleted, PostRequested, VerificationRequested
+from shared.received import FAILURES_HEADER
 from shared.settings import KafkaSettings, load
 from shared.tables import VERIFICATIONS
 from tests.e2e.conftest import Running

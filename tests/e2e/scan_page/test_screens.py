@@ -95,6 +95,7 @@ SCREENS: dict[str, tuple[dict[str, Any] | int, Steps]] = {
     "camera_missing": ({}, _camera("NotFoundError")),
     "camera_busy": ({}, _camera("NotReadableError")),
     "waiting": ({"screen": "wait", "attempt": 1}, _nothing),
+    "answer": ({"screen": "answer", "attempt": 1, "asks": "question first-pet", "asked_again": True}, _nothing),
     "not_done": ({"attempt": 1}, _nothing),
     "no_tries": ({"screen": "used_up", "attempt": 3}, _nothing),
     "later": ({"screen": "later"}, _nothing),

@@ -12,8 +12,9 @@ import pytest
 from aiokafka.errors import CommitFailedError
 
 from shared.broker import Publisher
-from shared.consuming import Consuming, Received
+from shared.consuming import Consuming
 from shared.errors import UnavailableError
+from shared.received import Received
 from shared.settings import KafkaSettings
 from shared.topics import DEAD_OURS
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.consuming import GROUP_HEADER, ORIGIN_HEADER
 from shared.dead_letter_log import DeadLetter, DeadLetterLog, SettledError
 from shared.dead_letters import PREFIX, Side
 from shared.errors import UnavailableError, UnprocessableError
 from shared.events import PostRequested, PostSigned
+from shared.received import GROUP_HEADER, ORIGIN_HEADER
 from shared.topics import DEAD_THEIRS
 from tests.support.emulated_aws import Emulated
 from tests.support.readers import Writer

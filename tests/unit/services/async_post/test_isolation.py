@@ -13,10 +13,11 @@ from services.async_post.connect_to import PublicDestinations
 from services.async_post.delivery import HttpDelivery
 from services.async_post.sender import MOST_IN_LANE, Sender, lane
 from shared.clock import now_utc
-from shared.consuming import Consuming, event_decoder
+from shared.consuming import Consuming
 from shared.deliveries import Answer
 from shared.events import PostRequested, PostSigned
 from shared.generation import Generation
+from shared.received import event_decoder
 from tests.support.received import received
 from tests.support.recording import RecordingPublisher
 

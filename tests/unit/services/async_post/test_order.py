@@ -17,11 +17,11 @@ from services.async_post.generations import Generations
 from services.async_post.order import Order
 from services.async_post.sender import Sender
 from services.async_post.signer import Signer
-from shared.consuming import Received
 from shared.deliveries import Answer
 from shared.events import PostRequested, PostSettled, PostSigned
 from shared.generation import Generation
 from shared.keys import SigningKey
+from shared.received import Received
 from tests.support.fixed_ring import FixedRing
 from tests.support.received import received, to_its_end
 from tests.support.recording import RecordingPublisher

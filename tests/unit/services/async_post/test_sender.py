@@ -12,13 +12,13 @@ from services.async_post.connect_to import PublicDestinations
 from services.async_post.delivery import HttpDelivery
 from services.async_post.sender import GROUP, Sender, lane
 from shared.breakers import FAILURES_TO_OPEN
-from shared.consuming import Received
 from shared.dead_letters import PREFIX
 from shared.deliveries import Answer
 from shared.errors import UnavailableError
 from shared.events import PostRequested, PostSettled, PostSigned
 from shared.generation import Generation
 from shared.places import SLOW_SECONDS
+from shared.received import Received
 from shared.topics import DEAD_THEIRS
 from tests.support.received import received, to_its_end
 from tests.support.recording import RecordingPublisher

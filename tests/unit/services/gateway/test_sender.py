@@ -15,7 +15,6 @@ from emulators.certificates import make_authority
 from services.gateway.clients import move_webhook, public_target, remove, rotate_secret
 from services.gateway.sender import WebhookDelivery, WebhookSender
 from shared.breakers import FAILURES_TO_OPEN
-from shared.consuming import Received
 from shared.dead_letter_log import DeadLetter
 from shared.dead_letters import PREFIX, Side
 from shared.deliveries import RETRY_SCHEDULE_SECONDS, Answer
@@ -23,6 +22,7 @@ from shared.errors import UnprocessableError
 from shared.events import Outcome, WebhookRequested
 from shared.outbound import OutboundClient, any_target
 from shared.outbound_addresses import AnyAddress
+from shared.received import Received
 from tests.support.received import Record, received
 from tests.support.recording import RecordingPublisher
 from tests.support.tls_receiver import TlsReceiver, answers, listening, server_context

@@ -14,10 +14,10 @@ from services.inbox.endpoint_map import Route
 from services.inbox.endpoint_reload import DEFAULT_FILE, CurrentMap
 from services.inbox.router import Router, decode_accepted
 from shared.cloudevents import CloudEvent
-from shared.consuming import Received
 from shared.envelope import Envelope
 from shared.errors import UnavailableError, UnprocessableError
 from shared.events import INBOX_ACCEPTED_TOPIC, INBOX_ACCEPTED_TYPE, VerificationRequested
+from shared.received import Received
 from tests.support.emulated_aws import Emulated
 from tests.support.received import Record
 from tests.support.recording import RecordingPublisher
