@@ -8,6 +8,7 @@ Chunk layouts: PNG (Third Edition), §5.3 and §11.3.3.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
 import zlib
@@ -125,11 +126,16 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _pixels(name: bytes, faces: int, variant: int) -> bytes:
     """Rows of filter byte 0 and RGB pixels: a ground in the person's colour, a disc per face up to three."""
+    speck = hashlib.sha256(variant.to_bytes(16, "big", signed=True)).digest()[:3]
+    drawn = _drawn(name, faces, variant % 7)
+    return drawn[:1] + speck + drawn[4:]  # whatever the variant, the pixels differ
+
+
+@functools.lru_cache(maxsize=1000)
+def _drawn(name: bytes, faces: int, shift: int) -> bytes:
     colour = hashlib.sha256(name).digest()
     ground = bytes((64 + colour[0] // 2, 64 + colour[1] // 2, 64 + colour[2] // 2))
-    shift = variant % 7
     discs = [(24 + shift, 30, 18), (52, 14, 8), (52, 48, 8)][:faces]
-    speck = hashlib.sha256(variant.to_bytes(16, "big", signed=True)).digest()[:3]
     rows = []
     for y in range(SIDE_PIXELS):
         row = bytearray(b"\0")
@@ -137,7 +143,6 @@ def _pixels(name: bytes, faces: int, variant: int) -> bytes:
             inside = any((x - cx) ** 2 + (y - cy) ** 2 < radius**2 for cx, cy, radius in discs)
             row += _SKIN if inside else ground
         rows.append(row)
-    rows[0][1:4] = speck  # whatever the variant, the pixels differ
     return b"".join(rows)
 
 
