@@ -149,7 +149,7 @@ async def outcome(world: World, messages: list[Asked]) -> dict[tuple[str, str | 
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(messages=MESSAGES, outages=OUTAGES, flaky=st.sampled_from([0.0, 0.2]), seed=st.integers(0, 1000))
 async def test_first_successes_of_an_order_key_come_in_the_order_of_its_requests_also_after_an_outage(
     messages: list[Asked], outages: list[Outage], flaky: float, seed: int
