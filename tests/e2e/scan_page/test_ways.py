@@ -5,9 +5,11 @@ Each way ends in the right screen and in one signed answer, which is right.
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import async_playwright
+from playwright.async_api import Page, async_playwright
 
 from services.session.page_files import BUILT
 from tests.e2e.conftest import Running
@@ -15,6 +17,22 @@ from tests.e2e.scan_page.side_by_side import side_by_side
 from tests.e2e.scanning import Person, again, agree, asked, begin, filming, give_up, launched, screen, start, stop
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(420)]  # one test waits for all: see side_by_side
+
+
+@asynccontextmanager
+async def broken_off(person: Person, *, start_from: str = "about:blank") -> AsyncIterator[Page]:
+    """Give a page that films. What is done to it must end that try, and another one, with its own session, succeed."""
+    await person.before_camera(fits=False)
+    async with person.page() as page:
+        await page.goto(start_from)
+        await start(page, person.url)
+        await filming(page)
+        yield page
+        await screen(page, "not_done")
+        await person.before_camera()
+        await again(page)
+    assert await person.sessions() == 2
+    assert await person.answer() == "SUCCESS"
 
 
 @side_by_side
@@ -87,16 +105,8 @@ async def test_a_wrong_person_and_a_spoof_see_what_everybody_sees_and_the_answer
 
 @side_by_side
 async def test_an_attempt_that_is_cancelled_may_be_repeated_with_a_session_of_its_own(person: Person) -> None:
-    await person.before_camera(fits=False)
-    async with person.page() as page:
-        await start(page, person.url)
-        await filming(page)
+    async with broken_off(person) as page:
         await stop(page)
-        await screen(page, "not_done")
-        await person.before_camera()
-        await again(page)
-    assert await person.sessions() == 2
-    assert await person.answer() == "SUCCESS"
 
 
 @side_by_side
@@ -138,16 +148,8 @@ async def test_a_missing_and_a_busy_camera_have_screens_of_their_own(person: Per
 
 @side_by_side
 async def test_a_reload_in_the_middle_ends_that_attempt_and_the_next_one_succeeds(person: Person) -> None:
-    await person.before_camera(fits=False)
-    async with person.page() as page:
-        await start(page, person.url)
-        await filming(page)
+    async with broken_off(person) as page:
         await page.reload()
-        await screen(page, "not_done")
-        await person.before_camera()
-        await again(page)
-    assert await person.sessions() == 2
-    assert await person.answer() == "SUCCESS"
 
 
 @side_by_side
@@ -165,18 +167,9 @@ async def test_the_back_button_and_the_way_forward_lead_to_the_same_verification
 
 @side_by_side
 async def test_the_back_button_in_the_middle_ends_that_attempt_and_the_next_one_succeeds(person: Person) -> None:
-    await person.before_camera(fits=False)
-    async with person.page() as page:
-        await page.goto(f"{person.running.workbench.system.session}/scan.css")
-        await start(page, person.url)
-        await filming(page)
+    async with broken_off(person, start_from=f"{person.running.workbench.system.session}/scan.css") as page:
         await page.go_back()
         await page.go_forward()
-        await screen(page, "not_done")
-        await person.before_camera()
-        await again(page)
-    assert await person.sessions() == 2
-    assert await person.answer() == "SUCCESS"
 
 
 @side_by_side
@@ -205,18 +198,10 @@ async def test_an_error_frame_of_the_provider_ends_the_try_and_says_no_reason(pe
 
 @side_by_side
 async def test_going_offline_in_the_middle_ends_the_try_and_the_page_goes_on_when_online(person: Person) -> None:
-    await person.before_camera(fits=False)
-    async with person.page() as page:
-        await start(page, person.url)
-        await filming(page)
+    async with broken_off(person) as page:
         await page.context.set_offline(True)
         await screen(page, "offline")
         await page.context.set_offline(False)
-        await screen(page, "not_done")
-        await person.before_camera()
-        await again(page)
-    assert await person.sessions() == 2
-    assert await person.answer() == "SUCCESS"
 
 
 @side_by_side
