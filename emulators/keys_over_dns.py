@@ -34,7 +34,7 @@ class Resolver:
 
     host: str
     port: int
-    _kept: dict[str, tuple[float, str]] = field(default_factory=dict, compare=False, repr=False)
+    _kept: dict[str, tuple[float, str]] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def at(cls, address: str) -> Resolver:
