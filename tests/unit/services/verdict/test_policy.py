@@ -148,6 +148,11 @@ def test_a_device_is_known_though_places_never_were() -> None:
     assert facts(LISBON, replace(OLD, context=Context(country="ES"))) == Facts(risks=frozenset([Risk.ELSEWHERE]))
 
 
+@pytest.mark.parametrize("half", ["latitude", "longitude"])
+def test_half_a_place_is_none_that_another_could_be_far_from(half: str) -> None:
+    assert facts(LISBON, replace(OLD, context=LISBON.model_copy(update={half: None}))) == Facts()
+
+
 def test_a_long_absence_counts_from_the_last_success_or_the_enrolment() -> None:
     absent = Facts(risks=frozenset([Risk.LONG_ABSENT]))
     long, less = NOW - 180 * DAY - 1, NOW - 180 * DAY
@@ -359,6 +364,7 @@ def test_a_wrong_answer_is_asked_for_again_until_the_last_and_says_nothing_of_th
         led = [answered(proof, Shown(2, refused, ANSWERED, wrong), right=False) for wrong in range(4)]
         assert led == [Conclusion.ASK, Conclusion.ASK, Conclusion.FAILURE, Conclusion.FAILURE]
         assert answered(Proof.LOCKED, Shown(2, refused), right=False) is Conclusion.FAILURE
+    assert answered(proof, Shown(2), right=False) is answered(proof, Shown(2, wrong_answers=0), right=False)
 
 
 @pytest.mark.parametrize(
