@@ -2,6 +2,8 @@
 
     make soak MINUTES=60          or: python -m bench.soak --minutes 60 --kafka HOST:PORT --out DIRECTORY
 
+Services are killed in turn in the first half; in the second they live on.
+
 At the end an account (accepted = handled = answered, each once and right), and for each service its memory and file
 handles over time, as ``soak.csv`` and ``soak.svg``, with the slope of the memory of a process that lives on.
 """
@@ -76,6 +78,7 @@ class Soak:
         self._load = load
         self._until = time.monotonic() + seconds
         self._chance = random.Random(20261123)  # noqa: S311 - a repeatable mix
+        self._services = itertools.cycle(SERVICES)
         self.account = Account()
         self.samples: list[Sample] = []
 
@@ -106,24 +109,28 @@ class Soak:
 
     async def _trouble(self) -> None:
         """One trouble after the other, each kind in turn, while the traffic goes on."""
-        kinds = (self._kill, self._junk, self._slow_receivers, self._rotate)
-        services = itertools.cycle(SERVICES)
-        for kind in itertools.cycle(kinds):
+        began = time.monotonic()
+        for kind in itertools.cycle((self._kill, self._junk, self._slow_receivers, self._rotate)):
             await asyncio.sleep(BETWEEN_TROUBLES_SECONDS)
-            if self._until - time.monotonic() < BETWEEN_TROUBLES_SECONDS:
+            left = self._until - time.monotonic()
+            if left < BETWEEN_TROUBLES_SECONDS:
                 return
+            if kind == self._kill and left < time.monotonic() - began:
+                continue  # in the second half processes live on, and their memory is looked at
             with suppress(UnavailableError):  # a service that is just coming back cannot be killed again
-                await kind(next(services))
+                await kind()
                 self.account.troubles[kind.__name__.strip("_")] += 1
 
-    async def _kill(self, service: str) -> None:
+    async def _kill(self) -> None:
+        service = next(self._services)
         self._bench.kill(service)
+        self.account.troubles[f"kill {service}"] += 1
 
-    async def _slow_receivers(self, _service: str) -> None:
+    async def _slow_receivers(self) -> None:
         for peer, answer in ((SHOP, {"status": 503}), (WALLET, {"status": 200, "delay_seconds": 3})):
             await self._peers.respond(peer, {**answer, "count": 3})
 
-    async def _rotate(self, _service: str) -> None:
+    async def _rotate(self) -> None:
         command = [sys.executable, "-m", "cli.main", "keys", "rotate", "--no-wait"]
         # The workbench's folder is where a command finds it.
         done = await asyncio.to_thread(
@@ -132,7 +139,7 @@ class Soak:
         if done.returncode:
             self.account.troubles["rotation refused"] += 1
 
-    async def _junk(self, _service: str) -> None:
+    async def _junk(self) -> None:
         inbox = self._bench.system.inbox
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
             for _ in range(50):
