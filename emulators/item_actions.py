@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
     from moto.core.responses import ActionResult
 
-_TARGET: Final = "DynamoDB_20120810."
+_TARGET: Final = "DynamoDB_20120810"
 _ACTIONS: Final = frozenset({"BatchGetItem", "DeleteItem", "GetItem", "PutItem", "TransactWriteItems", "UpdateItem"})
 # Binary values, alone or in sets: their base64 is moto's affair.
 _BINARY: Final = re.compile(rb'"BS?"\s*:')
+
+# Signature Version 4: key, day, region, service.
+_CREDENTIAL: Final = re.compile(r"Credential=([^/, ]+)/\d+/([^/, ]+)/")
 
 
 class ItemActions:
@@ -36,12 +39,14 @@ class ItemActions:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one HTTP request."""
         target, _, action = environ.get("HTTP_X_AMZ_TARGET", "").partition(".")
-        if f"{target}." == _TARGET and action in _ACTIONS and environ.get("HTTP_CONTENT_ENCODING") is None:
+        signed = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
+        plain = environ.get("HTTP_CONTENT_ENCODING") is None
+        if target == _TARGET and action in _ACTIONS and signed is not None and plain:
             stream = environ["wsgi.input"]
             body = stream.read()
             with contextlib.suppress(orjson.JSONDecodeError):
                 if not _BINARY.search(body) and isinstance(parameters := orjson.loads(body), dict):
-                    return _answer(_Handler(environ, parameters), start_response)
+                    return _answer(_Handler(environ, parameters, *signed.groups()), start_response)
             stream.seek(0)
         return self._application(environ, start_response)
 
@@ -56,22 +61,22 @@ def _answer(handler: _Handler, start_response: StartResponse) -> list[bytes]:
 class _Handler(DynamoHandler):
     """moto's handler, set up with what the tables ask it for and nothing else."""
 
-    def __init__(self, environ: WSGIEnvironment, parameters: dict[str, Any]) -> None:
+    def __init__(self, environ: WSGIEnvironment, parameters: dict[str, Any], access_key: str, region: str) -> None:
         super().__init__()
         self.headers = EnvironHeaders(environ)
         self.response_headers = {"content-type": "application/x-amz-json-1.0"}
         self.querystring: dict[str, Any] = {}
         self.uri_match: dict[str, Any] = {}
         self.params = parameters
-        # Signature Version 4: Credential=KEY/DAY/REGION/SERVICE/aws4_request
-        self.access_key, _, self.region, *_ = environ["HTTP_AUTHORIZATION"].partition("Credential=")[2].split("/")
+        self.access_key, self.region = access_key, region
         self.current_account = self.get_current_account()
 
     def serialized(self, action_result: ActionResult) -> Any:
         """What an item's action returns is JSON already; only errors are written by the service's model."""
         value = action_result.result
         if isinstance(value, dict):
-            return 200, dict(self.response_headers), orjson.dumps(value).decode()
+            with contextlib.suppress(TypeError):  # binary values: moto's own way
+                return 200, dict(self.response_headers), orjson.dumps(value).decode()
         return super().serialized(action_result)
 
     @staticmethod

@@ -3,6 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -121,6 +123,24 @@ def test_the_cost_of_a_transaction_does_not_grow_with_the_table(table: DynamoDBC
 
     seconds = [write(batch) for batch in range(10)]
     assert min(seconds[5:]) < 0.5
+
+
+def test_a_binary_value_comes_back_as_it_was(table: DynamoDBClient) -> None:
+    """Items without one take a shorter way through the stand-in."""
+    table.put_item(TableName="t", Item={"k": {"S": "binary"}, "bytes": {"B": b"\x00\xff"}})
+    assert value(table, "binary")["bytes"] == {"B": b"\x00\xff"}
+
+
+def test_a_call_on_items_that_nobody_signed_is_answered_too(aws_url: str, table: DynamoDBClient) -> None:
+    body = b'{"TableName": "t", "Key": {"k": {"S": "nobody"}}}'
+    headers = {"X-Amz-Target": "DynamoDB_20120810.GetItem", "Content-Type": "application/x-amz-json-1.0"}
+    request = urllib.request.Request(aws_url, body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            status = answer.status
+    except urllib.error.HTTPError as error:
+        status = error.code
+    assert 200 <= status < 500
 
 
 def test_objects_have_versions_and_conditional_writes(aws_url: str) -> None:
