@@ -20,7 +20,7 @@ from uuid import uuid4
 import pytest
 from playwright.async_api import async_playwright
 
-from tests.e2e.scanning import chromium, launched, screen, start
+from tests.e2e.scanning import chromium, done, launched, note_end, start
 from tests.support.kafka_fixtures import leave_untested
 from tests.support.kafka_node import free_ports
 
@@ -215,12 +215,14 @@ async def test_a_real_browser_is_verified_by_the_page_that_the_image_holds(
         url = line.strip().removeprefix("Open ") if line.startswith("Open http") else ""
     assert url, running.complaint(scan.poll(), "the page's address was not printed")
     origins: set[str] = set()
+    ends: list[str] = []
     async with async_playwright() as playwright, launched(playwright, tmp_path) as browsers:
         context = await browsers.light.new_context(ignore_https_errors=True, locale="en-GB", permissions=["camera"])
         page = await context.new_page()
         page.on("request", lambda request: origins.add(urlsplit(request.url).netloc))
+        page.on("console", lambda message: note_end(ends, message.text))
         await start(page, url)
-        await screen(page, "done")
+        await done(page, ends)
     rest, _ = await asyncio.to_thread(scan.communicate, timeout=60)
     assert scan.returncode == 0, running.complaint(scan.returncode, rest)
     assert "got the signed answer SUCCESS" in rest

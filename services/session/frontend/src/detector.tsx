@@ -23,6 +23,11 @@ interface Props {
   onEnd: (ending: Ending) => void;
 }
 
+/** For support, beside the person: the page itself says the same of every cause. */
+function note(why: string) {
+  console.info(`The check came to no end: ${why}`);
+}
+
 /** The provider's own component, which films and streams; its first terminal event is the check's end. */
 export default function Detector({ session, texts, onEnd }: Props) {
   // One for the life of the component, whatever is drawn again.
@@ -30,7 +35,10 @@ export default function Detector({ session, texts, onEnd }: Props) {
 
   useEffect(() => {
     // With no face in view the component never reports anything.
-    const timer = setTimeout(() => end("deadline"), deadlineSeconds(session.seconds) * 1000);
+    const timer = setTimeout(() => {
+      note("DEADLINE");
+      end("deadline");
+    }, deadlineSeconds(session.seconds) * 1000);
     const offline = () => end("offline");
     window.addEventListener("offline", offline);
     return () => {
@@ -47,7 +55,10 @@ export default function Detector({ session, texts, onEnd }: Props) {
       displayText={texts.detector}
       onAnalysisComplete={async () => end("finished")}
       onUserCancel={() => end("cancelled")}
-      onError={({ state }) => end(CAMERA_ERRORS.includes(state) ? "camera" : "failed")}
+      onError={({ state }) => {
+        note(state);
+        end(CAMERA_ERRORS.includes(state) ? "camera" : "failed");
+      }}
       // The page has a screen of its own for every end.
       components={{ ErrorView: () => null }}
       config={{
