@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from shared.cloudevents import CloudEvent, parse_record
 from shared.errors import UnprocessableError
 from shared.events import EventData
+from shared.problems import first_problem
 
 D = TypeVar("D")
 E = TypeVar("E", bound=EventData)
@@ -55,16 +56,9 @@ def event_decoder(model: type[E]) -> Callable[[CloudEvent], E]:
         try:
             return model.model_validate_json(event.data)
         except ValidationError as error:
-            raise UnprocessableError(_first_problem(error)) from error
+            raise UnprocessableError(first_problem(error, "data")) from error
 
     return decode
-
-
-def _first_problem(error: ValidationError) -> str:
-    first = error.errors(include_input=False, include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "data"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where}: {first['msg']}{more}"
 
 
 def is_for(group: str, record: Any) -> bool:

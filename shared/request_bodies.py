@@ -4,14 +4,11 @@ import asyncio
 import contextlib
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from shared.errors import FacescanError
 
 _SECONDS: Final = 10.0
 _MOST_THROWN_BYTES: Final = 16 * 1024
 _THROW_SECONDS: Final = 1.0
-_LONGEST_DETAIL: Final = 300
 
 
 class TooLargeError(FacescanError):
@@ -67,11 +64,3 @@ async def throw_away(receive: Any, length: bytes) -> None:
         async with asyncio.timeout(_THROW_SECONDS):
             while (event := await receive())["type"] == "http.request" and event.get("more_body", False):
                 pass
-
-
-def first_problem(error: ValidationError, whole: str) -> str:
-    """Return in one line where a document is wrong and how, without its values; ``whole`` names the document."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or whole
-    detail = f"{where}: {first['msg'].removeprefix('Value error, ')}"
-    return " ".join(detail.split())[:_LONGEST_DETAIL]

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from services.async_post.synchronous import BusyError, PostCall, SynchronousPost
 from services.async_post.synchronous_answers import HttpAnswer, Refusal, answer, refusal
 from shared.errors import UnavailableError, UnprocessableError
-from shared.request_bodies import SlowError, TooLargeError, first_problem, headers_of, read_body
+from shared.problems import first_problem
+from shared.request_bodies import SlowError, TooLargeError, headers_of, read_body
 from shared.strict_json import JsonError, JsonProblem, parse_json
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,9 @@ from services.gateway.client_store import CurrentClients
 from services.gateway.domain import Ask, Reason, RefusedError
 from shared.addresses import Addresses
 from shared.errors import UnavailableError
+from shared.problems import first_problem
 from shared.rates import Buckets
-from shared.request_bodies import SlowError, TooLargeError, first_problem, headers_of, read_body, throw_away
+from shared.request_bodies import SlowError, TooLargeError, headers_of, read_body, throw_away
 from shared.strict_json import JsonBounds, JsonError, JsonProblem, parse_json
 from shared.telemetry import SpanKind, span
 
