@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := 0.13.9
 
+# Where it is set, each process of a system would compile every library anew, which takes longer than its start.
+export PYTHONDONTWRITEBYTECODE :=
+
 # Two processes for the tests of whole systems and of brokers, one for the rest: see tests/conftest.py.
 TESTS_SIDE_BY_SIDE ?= 3
 
@@ -68,6 +71,8 @@ bench-post: setup ## Async Post's CPU a message beside the least that a sender c
 soak: setup ## mixed traffic, kills, rotations, slow receivers and junk for MINUTES=10; an account at the end
 	@$(BIN)/python -m bench.soak --minutes $(or $(MINUTES),10)
 
+# A mutant has the size and nearly the age of what it stands for: no bytecode may be taken for its own.
+mutation: export PYTHONDONTWRITEBYTECODE := 1
 mutation: setup ## change the verdict's rules one by one; a test must notice, for nine of ten changes at least
 	@$(BIN)/python -m tests.support.mutation
 
