@@ -1,6 +1,7 @@
 """Fixtures that any test may ask for, the account of what a run did not test, and who runs beside whom."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,19 @@ def turns(tmp_path_factory: pytest.TempPathFactory) -> Turns:
     return Turns(_of_the_run(tmp_path_factory))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def module_turn(request: pytest.FixtureRequest, turns: Turns) -> Iterator[None]:
+    """A module that is marked ``unbroken`` has its turn as a whole: what it keeps open is served without a break."""
+    with turns.beside_others() if request.node.get_closest_marker("unbroken") else nullcontext():
+        yield
+
+
 @pytest.fixture(autouse=True)
-def turn(request: pytest.FixtureRequest, turns: Turns) -> Iterator[None]:
+def turn(request: pytest.FixtureRequest, turns: Turns, module_turn: None) -> Iterator[None]:
     """Tests run side by side, but one that is marked ``alone`` measures with no other test beside it."""
+    if request.node.get_closest_marker("unbroken"):
+        yield
+        return
     with turns.alone() if request.node.get_closest_marker("alone") else turns.beside_others():
         yield
 

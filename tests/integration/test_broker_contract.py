@@ -41,7 +41,7 @@ from tests.support.readers import (
 from tests.support.targets import AnyTopic
 from tests.unit.emulators.processes import running
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.unbroken]
 
 Kind = Literal["embedded", "real"]
 PARTITIONS: Final = 4
