@@ -51,13 +51,13 @@ class Server:
     """A process under measurement."""
 
     def __init__(self, pid: int, address: str) -> None:
-        self._pid = pid
+        self.pid = pid
         self.address = address
 
     def cpu_seconds(self) -> float:
         """Return the user and system time that its threads have used, to the nanosecond."""
         return (
-            sum(int(file.read_text().split()[0]) for file in Path(f"/proc/{self._pid}/task").glob("*/schedstat")) / 1e9
+            sum(int(file.read_text().split()[0]) for file in Path(f"/proc/{self.pid}/task").glob("*/schedstat")) / 1e9
         )
 
 

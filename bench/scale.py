@@ -5,7 +5,8 @@
 
 On the partitions of a real Kafka, whose topics it makes. Twice the processes have twice the messages; what is
 measured is the user and system time of all processes of a role for each message. A backlog's batches are full, however
-many processes there are; at a rate they grow as the machine gets slower, and a message's share of them shrinks. Doors
+many processes there are; at a rate they grow as the machine gets slower, and a message's share of them shrinks. What
+a process does without any message, for as long as its backlog took, is no message's cost and is taken off. Doors
 append what routers read, one signer signs what senders deliver over TLS. The routers' store says yes to every claim at
 once and receivers take everything: what is measured is ours alone.
 """
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +48,7 @@ SIZES: Final = (1, 2, 4)
 RECEIVERS: Final = 24
 SECRET: Final = "bench/scale"  # noqa: S105 - the name of a secret
 _PATIENCE_SECONDS: Final = 90.0
+_IDLE_SECONDS: Final = 5.0
 _ROUTED: Final = 'facescan_inbox_routed_total{outcome="routed"} '
 _SIGNED: Final = 'facescan_published_total{topic="facescan.post.signed"} '
 
@@ -168,12 +170,26 @@ class Scale:
             routers = parts.enter_context(replicas("router", "inbox", environment, count, self._folder))
             await routers.ready()
             await self._through(doors, routers, self._warm)  # connections and caches are there when it begins
-            began = [door.cpu_seconds() for door in doors], [cpu_seconds(pid) for pid in routers.pids]
-            await self._through(doors, routers, self._messages)
-            ended = [door.cpu_seconds() for door in doors], [cpu_seconds(pid) for pid in routers.pids]
+            pids = {"door": [door.pid for door in doors], "router": routers.pids}
+            spent = await self._spent(pids, self._through(doors, routers, self._messages))
         store.close()
-        door, router = (sum(after) - sum(before) for before, after in zip(began, ended, strict=True))
-        return {name: spent / (self._messages * count) * 1e6 for name, spent in (("door", door), ("router", router))}
+        return {role: seconds / (self._messages * count) * 1e6 for role, seconds in spent.items()}
+
+    async def _spent(self, pids: Mapping[str, Sequence[int]], work: Coroutine[Any, Any, None]) -> dict[str, float]:
+        """Return the CPU seconds of each role for ``work``; of a backlog without what they do when nothing is done."""
+
+        def now() -> dict[str, float]:
+            return {role: sum(map(cpu_seconds, of_role)) for role, of_role in pids.items()}
+
+        began, before = time.monotonic(), now()
+        await work
+        await asyncio.sleep(0.5)  # until all is settled and committed too
+        seconds, after = time.monotonic() - began, now()
+        if self._rate:
+            return {role: after[role] - before[role] for role in pids}
+        await asyncio.sleep(_IDLE_SECONDS)
+        idle = {role: (spent - after[role]) / _IDLE_SECONDS for role, spent in now().items()}
+        return {role: after[role] - before[role] - idle[role] * seconds for role in pids}
 
     async def _through(self, doors: Sequence[Any], routers: Replicas, each: int) -> None:
         """Send ``each`` messages to each door and wait until all are routed."""
@@ -197,12 +213,10 @@ class Scale:
             senders = parts.enter_context(replicas("sender", "async_post", sender, count, self._folder))
             await asyncio.gather(signers.ready(), senders.ready())
             await self._post(requests, signers, senders, self._warm)
-            before = [cpu_seconds(pid) for pid in senders.pids]
-            await self._post(requests, signers, senders, self._messages)
-            await asyncio.sleep(0.5)  # until they are settled and committed too
-            spent = sum(cpu_seconds(pid) for pid in senders.pids) - sum(before)
+            work = self._post(requests, signers, senders, self._messages)
+            spent = await self._spent({"sender": senders.pids}, work)
         await producer.stop()
-        return {"sender": spent / (self._messages * count) * 1e6}
+        return {"sender": spent["sender"] / (self._messages * count) * 1e6}
 
     async def _post(self, requests: Requests, signers: Replicas, senders: Replicas, each: int) -> None:
         """Let each sender have ``each`` messages and wait until all have come."""
