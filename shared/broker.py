@@ -260,7 +260,7 @@ def _partition_of(key: bytes | None, every: Sequence[int], available: Sequence[i
     return _place(key, tuple(every))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _place(key: bytes, every: tuple[int, ...]) -> int:
     # The client's hash is in Python; keys come again, a receiving domain for each of its messages.
     partition: int = DefaultPartitioner()(key, every, every)
