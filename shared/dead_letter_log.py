@@ -20,6 +20,7 @@ from shared.dead_letters import PREFIX, Side
 from shared.delays import without_delay
 from shared.errors import FacescanError, UnavailableError, UnprocessableError
 from shared.events import PostRequested, PostSigned, WebhookRequested, derived_id
+from shared.fetching import leave
 from shared.received import ATTEMPT_HEADER, FAILURES_HEADER, GROUP_HEADER, ORIGIN_HEADER
 from shared.stores import ConditionFailedError, Put, Tables, Update
 from shared.tables import DEAD_LETTERS
@@ -168,7 +169,7 @@ class DeadLetterLog:
             except KafkaError as error:
                 raise UnavailableError(f"Kafka at {self._bootstrap}: {type(error).__name__}") from error
             finally:
-                await consumer.stop()
+                await leave(consumer)
 
     async def settled(self, letter: DeadLetter) -> str:
         """Return what became of it: replayed, dropped, replaying (now), or "", also when a replay broke off."""

@@ -1,4 +1,4 @@
-"""How a reader joins its group and fetches: what the framework leaves to us around the client's consumer."""
+"""How a reader joins its group, fetches and leaves: what the framework leaves to us around the client's consumer."""
 
 import asyncio
 import logging
@@ -31,9 +31,25 @@ async def join(subscriber: Any) -> None:
             if left == 0 or type(error) is not KafkaError:
                 raise
             log.warning("the group is joined again", extra={"why": f"{type(error).__name__}: {error}"})
-            await subscriber.stop()
+            await leave(subscriber)
         else:
             return
+
+
+async def leave(reader: Any) -> None:
+    """Stop a subscriber, or a consumer of the client's, so that its connections are closed also without a broker.
+
+    The client ends its own wait after a failed fetch by cancelling it, and takes that for a cancellation of whoever
+    stops it (aiokafka's issue 647): all that came after it would be left out, here and in its caller.
+    """
+    try:
+        await reader.stop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        await getattr(reader, "consumer", reader)._client.close()
+        await reader.stop()
 
 
 class Fetching:

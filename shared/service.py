@@ -25,7 +25,7 @@ from shared import metrics, telemetry
 from shared.broker import Publisher, consumer_options
 from shared.errors import ConfigurationError, UnavailableError
 from shared.events import EventData
-from shared.fetching import Fetching, join
+from shared.fetching import Fetching, join, leave
 from shared.http_server import HttpServer
 from shared.kafka_security import AWS_MSK_IAM, KafkaSecurity, tls_context, token_provider
 from shared.settings import Settings
@@ -309,6 +309,7 @@ class Service:
         await asyncio.gather(*(server.stop() for server in self._servers))
         await end_tasks([*self._tasks, *([self._watching] if self._watching is not None else [])])
         await asyncio.gather(*(reader.stop() for reader, _ in self._readers))
+        await asyncio.gather(*(leave(subscriber) for _, subscriber in self._readers))
 
     async def _stop(self) -> None:
         for work in self._after_stop:

@@ -17,6 +17,7 @@ from services.inbox.endpoint_map import EndpointMap, HttpEndpoint, SyncEndpoint,
 from shared.broker import LOOK_MILLISECONDS, Publisher, consumer_options
 from shared.consuming import Consuming
 from shared.events import EndpointRequested
+from shared.fetching import leave
 from shared.kafka_security import security_options
 from shared.received import event_decoder
 from shared.settings import Settings
@@ -102,7 +103,7 @@ class EndpointReader:
             await self._read(consumer)
         finally:
             await asyncio.shield(self._consuming.stop())
-            await consumer.stop()
+            await leave(consumer)
 
     async def _read(self, consumer: Any) -> None:
         """Fetch only what there are places for: taking never waits, so the group never takes this for a dead member."""

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import confluent_kafka
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.protocol.fetch import FetchRequest_v4
 from aiokafka.protocol.metadata import MetadataRequest_v1
+from faststream.kafka import KafkaBroker
 
+from shared.fetching import leave
+from tests.support.readers import until
 from tests.unit.emulators.processes import running
 
 if TYPE_CHECKING:
@@ -34,7 +38,54 @@ async def test_what_is_produced_is_consumed_and_the_address_is_written(tmp_path:
         process.terminate()
         assert await asyncio.to_thread(process.wait, 5) == 0
         assert time.perf_counter() - began < 1
-        await consumer.stop()
+        await leave(consumer)
+
+
+@pytest.mark.parametrize("framework", [False, True], ids=["a consumer", "a subscriber"])
+async def test_a_reader_leaves_and_closes_its_connections_while_it_waits_for_a_broker_that_is_gone(
+    framework: bool,
+) -> None:
+    seen = asyncio.Event()
+
+    async def read(_: object) -> None:
+        seen.set()
+
+    with running("emulators.kafka") as (process, address):
+        producer = AIOKafkaProducer(bootstrap_servers=address)
+        await producer.start()
+        await producer.send_and_wait("left", b"1")
+        await producer.stop()
+        reader: Any
+        if framework:
+            broker = KafkaBroker(address, retry_backoff_ms=60_000)
+            reader = broker.subscriber("left", auto_offset_reset="earliest")
+            reader(read)
+            await broker.start()
+            consumer = reader.consumer
+        else:
+            reader = consumer = AIOKafkaConsumer(
+                "left", bootstrap_servers=address, auto_offset_reset="earliest", retry_backoff_ms=60_000
+            )
+            await reader.start()
+            await read(await consumer.getone())
+        ending = consumer._client.close
+        ended: list[bool] = []
+
+        async def close() -> None:
+            await ending()
+            ended.append(True)
+
+        consumer._client.close = close
+        await asyncio.wait_for(seen.wait(), 10)
+        await until(lambda: bool(consumer._fetcher._in_flight))
+        process.kill()
+        await asyncio.to_thread(process.wait, 5)
+        await asyncio.sleep(0.3)  # in which the fetch fails and its wait begins
+        async with asyncio.timeout(5):
+            await leave(reader)
+        assert ended
+        if framework:
+            await broker.stop()
 
 
 async def test_a_fetch_waits_as_long_as_it_may_and_no_longer_than_it_must(tmp_path: Path) -> None:
