@@ -26,6 +26,7 @@ from shared.cloudevents import CloudEvent
 from shared.dead_letters import Side
 from shared.endings import Endings, side_of
 from shared.errors import UnavailableError, UnprocessableError
+from shared.fetching import TURN_SECONDS
 from shared.offsets import OffsetWindow
 from shared.received import Received, is_for, read_record
 from shared.telemetry import SpanKind, span, untraced
@@ -75,6 +76,7 @@ class Consuming(Generic[D]):
         overflow: Handler[D] | None = None,
         on_release: Callable[[], None] = lambda: None,
         max_in_flight: int = 256,
+        turn_seconds: float = TURN_SECONDS,
         commit_interval_seconds: float = 0.2,
         drain_seconds: float = 15.0,
     ) -> None:
@@ -84,6 +86,7 @@ class Consuming(Generic[D]):
         self.topics: Sequence[str] = (topic,)
         self.group = group
         self.holds = False
+        self.turn_seconds = turn_seconds
         self._decode = decode
         self._publisher = publisher
         self._endings = Endings(publisher, group)

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 _MAX_RECORDS: Final = 500
 # From so many records a second on they may gather for a turn before the next fetch: several come in each.
 _BUSY_RECORDS_PER_SECOND: Final = 400
-_TURN_SECONDS: Final = 0.01
+TURN_SECONDS: Final = 0.01
 _LOOK_BACK_SECONDS: Final = 0.05
 # A coordinator forgets who does not answer in time while a group gathers, and refuses the rest of that join.
 _JOINS: Final = 3
@@ -58,12 +58,12 @@ class Fetching:
     The framework's own look for records ends after some milliseconds and then sleeps for as long without looking: that
     costs an idle service its CPU, and a record on its way the sleep. A busy reader looks in turns of some milliseconds
     instead, for a fetch costs as much as handling several records: its partitions are paused for a turn, because the
-    client would fetch at once what has come so far and then nothing until that is taken. ``turns`` is for readers
-    that do not pause partitions themselves.
+    client would fetch at once what has come so far and then nothing until that is taken. ``turn_seconds`` is 0 for a
+    reader that pauses partitions itself.
     """
 
-    def __init__(self, *, turns: bool) -> None:
-        self._turns = turns
+    def __init__(self, turn_seconds: float) -> None:
+        self._turn_seconds = turn_seconds
         self._next = 0.0
         self._paused: set[Any] = set()
         self._busy = False
@@ -81,12 +81,12 @@ class Fetching:
         now = time.monotonic()
         self._count += len(records)
         if now - self._since > _LOOK_BACK_SECONDS:
-            self._busy = self._turns and self._count > _BUSY_RECORDS_PER_SECOND * (now - self._since)
+            self._busy = bool(self._turn_seconds) and self._count > _BUSY_RECORDS_PER_SECOND * (now - self._since)
             self._since, self._count = now, 0
         if self._busy and all(
             found[-1].offset + 1 >= (consumer.highwater(partition) or 0) for partition, found in fetched.items()
         ):  # else more of them wait already: the embedded broker gives one batch of each partition at a time
-            self._next = now + _TURN_SECONDS
+            self._next = now + self._turn_seconds
             self._paused = consumer.assignment() - consumer.paused()
             consumer.pause(*self._paused)
         return records

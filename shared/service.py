@@ -71,6 +71,8 @@ class Reader(Protocol):
     assigned: bool
     # What it reads waits there on purpose, and is no lag.
     holds: bool
+    # How long the records of a busy topic may gather before the next fetch; 0: not at all.
+    turn_seconds: float
 
     @property
     def oldest_seconds(self) -> float:
@@ -190,7 +192,7 @@ class Service:
             **consumer_options(self.settings, reader.group, pauses=reader.holds),
         )
         subscriber(take)
-        subscriber.get_msg = Fetching(turns=not reader.holds)  # see there
+        subscriber.get_msg = Fetching(reader.turn_seconds)  # see there
         self._readers.append((reader, subscriber))
 
     def writes(self, *events: type[EventData]) -> None:

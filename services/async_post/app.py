@@ -1,7 +1,7 @@
 """Async Post's composition root."""
 
 import random
-from typing import Any
+from typing import Any, Final
 
 from services.async_post.connect_to import ConnectTo, PublicDestinations
 from services.async_post.delayer import Delayer
@@ -16,10 +16,14 @@ from shared.clock import now_utc
 from shared.consuming import Consuming
 from shared.core_dumps import forbid_core_dumps
 from shared.events import PostRequested, PostSettled, PostSigned
+from shared.fetching import TURN_SECONDS
 from shared.received import event_decoder
 from shared.service import Service
 
 SETTINGS = AsyncPostSettings
+
+# Twice what others have: each message is read twice here, and this waits for nobody but hundreds of others a second.
+_TURN_SECONDS: Final = 2 * TURN_SECONDS
 
 
 def build(settings: AsyncPostSettings) -> Service:
@@ -85,6 +89,7 @@ def _sign(service: Service, settings: AsyncPostSettings, keys: KeyRing) -> None:
             decode=event_decoder(PostRequested),
             publisher=service.publisher,
             handle_batch=signer.sign,
+            turn_seconds=_TURN_SECONDS,
             drain_seconds=settings.drain_seconds,
         ),
         PostRequested,
@@ -115,6 +120,7 @@ def _send(service: Service, settings: AsyncPostSettings, delivery: HttpDelivery)
             overflow=sender.put_off,
             on_release=sender.forget,
             max_in_flight=settings.most_in_flight,
+            turn_seconds=_TURN_SECONDS,
             drain_seconds=settings.drain_seconds,
         ),
         PostSigned,

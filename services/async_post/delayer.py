@@ -45,6 +45,7 @@ class Delayer(ConsumerRebalanceListener):  # type: ignore[misc] # the client has
         self.listener: Any = self
         self.assigned = False
         self.holds = True
+        self.turn_seconds = 0.0  # it pauses partitions itself
         self.oldest_seconds = 0.0
         self.oldest_record_seconds = 0.0
         self.in_hand = 0
