@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
 import uvloop
 
@@ -25,6 +25,9 @@ from bench.post_bench import Bench, surroundings
 from bench.post_troubles import hang, peers, waiting
 from shared.keys import SigningKey
 
+# Of what a core takes of a backlog: the open loop when no rate is given.
+_LOAD: Final = 0.75
+
 
 async def compare(bench: Bench, key: SigningKey, options: argparse.Namespace) -> dict[str, Any]:
     """Return both CPU figures a message (medians of the runs), and the p95 at half of what a core takes."""
@@ -32,8 +35,9 @@ async def compare(bench: Bench, key: SigningKey, options: argparse.Namespace) ->
     for _ in range(options.runs):
         limit.append(bench.limit(key, options.count))
         async with bench.post(key) as posting:
-            await posting.measure(options.warm, options.rate or None)
-            microseconds, _ = await posting.measure(options.count, options.rate or None)
+            backlog, _ = await posting.measure(options.warm, None)
+            rate = _LOAD * 1e6 / backlog if options.rate is None else options.rate
+            microseconds, _ = await posting.measure(options.count, rate or None)
             post.append(microseconds)
             _, late = await posting.measure(options.count, 0.5e6 / microseconds)
             p95s.append(percentile(late, 95))
@@ -70,9 +74,9 @@ def main() -> int:
         prog="bench.post", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--rate", type=float, default=1500.0, help="messages a second; 0: a backlog")
+    parser.add_argument("--rate", type=float, help="messages a second; 0: a backlog; default: three quarters of a core")
     parser.add_argument("--count", type=int, default=6000, help="messages in each run")
-    parser.add_argument("--warm", type=int, default=1000, help="messages before each run that are not counted")
+    parser.add_argument("--warm", type=int, default=2000, help="messages before each run that are not counted")
     parser.add_argument("--receivers", type=int, default=200)
     parser.add_argument("--key", choices=["Ed25519", "RSA-2048"], help="this kind of key alone")
     parser.add_argument("--kafka", help="host:port of a Kafka that has the topics; the embedded broker when left out")

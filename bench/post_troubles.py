@@ -14,6 +14,8 @@ from shared.keys import SigningKey
 
 _SHARE: Final = 10  # one of so many receivers hangs
 _BACK_SECONDS: Final = 60.0
+# Messages a second, when no rate is given.
+_RATE: Final = 1500.0
 
 
 def _late(bench: Bench, hanging: int) -> list[float]:
@@ -22,7 +24,7 @@ def _late(bench: Bench, hanging: int) -> list[float]:
 
 
 async def _quiet_and_troubled(bench: Bench, post: Post, options: argparse.Namespace, seconds: float) -> dict[str, Any]:
-    hanging, rate, count = bench.count // _SHARE, options.rate, options.count
+    hanging, rate, count = bench.count // _SHARE, options.rate or _RATE, options.count
     await post.requests.publish(count, rate)
     await asyncio.sleep(1)
     quiet = _late(bench, hanging)
@@ -50,7 +52,7 @@ async def hang(bench: Bench, key: SigningKey, options: argparse.Namespace) -> di
     found = {}
     for run in range(options.runs):
         async with bench.post(key) as post:
-            await post.measure(options.warm, options.rate)
+            await post.measure(options.warm, options.rate or _RATE)
             found[f"run {run + 1}"] = await _quiet_and_troubled(bench, post, options, options.hang)
     return found
 
@@ -59,8 +61,8 @@ async def waiting(bench: Bench, key: SigningKey, options: argparse.Namespace) ->
     """Return CPU a healthy message and memory, before and while many messages wait for one dead receiver."""
     found = {}
     async with bench.post(key) as post:
-        await post.measure(options.warm, options.rate)
-        microseconds, late = await post.measure(options.count, options.rate)
+        await post.measure(options.warm, options.rate or _RATE)
+        microseconds, late = await post.measure(options.count, options.rate or _RATE)
         found["none"] = _figures(post, microseconds, late)
         bench.receivers.ask("hang 1 3600")
         await post.requests.publish(options.waiting, None, only=0)
@@ -71,7 +73,7 @@ async def waiting(bench: Bench, key: SigningKey, options: argparse.Namespace) ->
         bench.receivers.ask("figures")
         # The first receiver's own share of the load does not come.
         began, healthy = cpu_seconds(post.pid), options.count - -(-options.count // bench.count)
-        await post.requests.publish(options.count, options.rate)
+        await post.requests.publish(options.count, options.rate or _RATE)
         await bench.receivers.until(healthy)
         await asyncio.sleep(0.5)
         microseconds = (cpu_seconds(post.pid) - began) / healthy * 1e6

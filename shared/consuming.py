@@ -37,6 +37,8 @@ D = TypeVar("D")
 
 _FIRST_BACKOFF_SECONDS: Final = 0.1
 _LONGEST_BACKOFF_SECONDS: Final = 5.0
+# Of a reader that lets go of its partitions; what is not committed by then is read again.
+_LAST_COMMIT_SECONDS: Final = 3.0
 
 # May return a future: the record has been handled when that is done, and its lane goes on at once.
 Handler = Callable[[Received[D]], Awaitable[asyncio.Future[None] | None]]
@@ -135,7 +137,6 @@ class Consuming(Generic[D]):
         await self._drain()
         if self._committer is not None:
             self._committer.cancel()
-        await self.commit()
 
     async def take(self, records: Sequence[Any]) -> None:
         """Take a fetch of records; returns when each has a place, so that a full house stops the fetching."""
@@ -425,7 +426,12 @@ class Consuming(Generic[D]):
         # Lanes, batches and dead letters end in three ways; looking is simpler than three signals.
         while (self._lanes or self._tasks or self._open) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-        await self.commit()
+        try:
+            # The client would try for as long as the broker is away.
+            async with asyncio.timeout(_LAST_COMMIT_SECONDS):
+                await self.commit()
+        except TimeoutError:
+            log.warning("not committed", extra={"group": self.group, "why": "no answer"})
 
     async def release(self) -> None:
         """Let go of all partitions: drain, commit, forget (aiokafka's rebalances revoke everything)."""
