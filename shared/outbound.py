@@ -8,7 +8,6 @@ capped. One pool of connections with keep-alive, bounded, the longest unused clo
 import asyncio
 import ssl
 import time
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +18,7 @@ from shared.outbound_addresses import AddressRules
 from shared.outbound_connection import Connection, Reply
 from shared.outbound_errors import PERMANENT, OutboundError, Trouble
 from shared.outbound_names import JudgedNames, LookUp, SystemLookUp
+from shared.outbound_pool import ConnectionPool
 
 __all__ = [
     "PERMANENT",
@@ -33,9 +33,6 @@ __all__ = [
 ]
 
 _HTTPS: Final = 443
-_IDLE_SECONDS: Final = 30.0
-# A connection ends after this, however busy: names move, and addresses are judged anew with each connection.
-_OLDEST_SECONDS: Final = 300.0
 _ONE_ADDRESS_SECONDS: Final = 3.0
 # OpenSSL's words for a certificate that time or its owner's next renewal mends: expired, not yet valid, no or old CRL.
 _PASSING_VERIFY_CODES: Final = frozenset({3, 9, 10, 11, 12})
@@ -112,13 +109,8 @@ class OutboundClient:
         self._trust = trust or ssl.create_default_context()
         self._look_up = look_up or SystemLookUp()
         self._names = JudgedNames(rules or AddressRules(), self._look_up)
-        self._most_idle = idle_connections
-        self._idle: dict[Target, list[Connection]] = {}
-        # Which targets have idle connections, those unused for longest first.
-        self._order: OrderedDict[Target, None] = OrderedDict()
-        self._idle_count = 0
+        self._pool = ConnectionPool(idle_connections)
         self._busy: set[Connection] = set()
-        self._sweeping: asyncio.TimerHandle | None = None
 
     async def request(
         self,
@@ -142,27 +134,28 @@ class OutboundClient:
 
     async def send(self, target: Target, request: bytes, timeout_seconds: float, most_body_bytes: int) -> Reply:
         """As ``request``, with the whole request as bytes: for who sends many alike."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_seconds
-        reply = _ABSENT
-        connection = self._reused(target)
-        if connection is not None:
-            try:
+        deadline = asyncio.get_running_loop().time() + timeout_seconds
+        try:
+            reply = _ABSENT
+            connection = await self._pool.take(target)
+            if connection is not None:
+                try:
+                    reply = await self._exchange(connection, request, deadline, most_body_bytes)
+                except OutboundError as error:
+                    # The other side closed it while it was idle: the request was not read, and is sent once more.
+                    if error.trouble is not Trouble.CLOSED or connection.answering:
+                        raise
+            if connection is None or reply is _ABSENT:
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        connection = await self._connect(target)
+                except TimeoutError as error:
+                    raise OutboundError(Trouble.TIMEOUT, f"{target.host} could not be connected to in time") from error
                 reply = await self._exchange(connection, request, deadline, most_body_bytes)
-            except OutboundError as error:
-                # The other side closed it while it was idle: the request was not read, and is sent once more.
-                if error.trouble is not Trouble.CLOSED or connection.answering:
-                    raise
-        if reply is _ABSENT:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    connection = await self._connect(target)
-            except TimeoutError as error:
-                raise OutboundError(Trouble.TIMEOUT, f"{target.host} could not be connected to in time") from error
-            reply = await self._exchange(connection, request, deadline, most_body_bytes)
-        assert connection is not None  # noqa: S101 - for the type checker: one of both ways made it
-        self._keep(target, connection)
-        return reply
+            self._pool.keep(target, connection)
+            return reply
+        finally:
+            self._pool.leave(target)
 
     async def _exchange(self, connection: Connection, request: bytes, deadline: float, most_body_bytes: int) -> Reply:
         answer = connection.send(request, most_body_bytes)
@@ -217,75 +210,16 @@ class OutboundClient:
         connection.opened_at = time.monotonic()
         return connection
 
-    def _reused(self, target: Target) -> Connection | None:
-        idle = self._idle.get(target)
-        while idle:
-            connection = idle.pop()
-            self._idle_count -= 1
-            if not idle:
-                del self._idle[target]
-                del self._order[target]
-            if connection.reusable:
-                return connection
-            connection.close()
-        return None
-
-    def _keep(self, target: Target, connection: Connection) -> None:
-        now = time.monotonic()
-        if not connection.reusable or now - connection.opened_at > _OLDEST_SECONDS:
-            connection.close()
-            return
-        connection.idle_since = now
-        self._idle.setdefault(target, []).append(connection)
-        self._order[target] = None
-        self._order.move_to_end(target)
-        self._idle_count += 1
-        if self._idle_count > self._most_idle:
-            self._drop_one()
-        if self._sweeping is None:
-            self._sweeping = asyncio.get_running_loop().call_later(_IDLE_SECONDS / 2, self._sweep)
-
-    def _drop_one(self) -> None:
-        oldest = next(iter(self._order))
-        idle = self._idle[oldest]
-        idle.pop(0).close()
-        self._idle_count -= 1
-        if not idle:
-            del self._idle[oldest]
-            del self._order[oldest]
-
-    def _sweep(self) -> None:
-        now = time.monotonic()
-        for target, idle in list(self._idle.items()):
-            fresh = [one for one in idle if one.alive and now - one.idle_since < _IDLE_SECONDS]
-            for connection in idle:
-                if connection not in fresh:
-                    connection.close()
-            self._idle_count -= len(idle) - len(fresh)
-            if fresh:
-                self._idle[target] = fresh
-            else:
-                del self._idle[target]
-                del self._order[target]
-        self._sweeping = (
-            asyncio.get_running_loop().call_later(_IDLE_SECONDS / 2, self._sweep) if self._idle_count else None
-        )
-
     @property
     def connections(self) -> int:
         """How many connections are open now."""
-        return self._idle_count + len(self._busy)
+        return len(self._pool) + len(self._busy)
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            self._sweeping = None
-        for connection in [*self._busy, *(one for idle in self._idle.values() for one in idle)]:
+        for connection in list(self._busy):
             connection.abort()
-        self._idle.clear()
-        self._order.clear()
-        self._idle_count = 0
+        self._pool.close()
         if isinstance(self._look_up, SystemLookUp):
             self._look_up.close()
 

@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -25,6 +26,8 @@ _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _OTLP_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 tracer: Final = trace.get_tracer("facescan")
+# Whether anybody has the spans; to ask the library took two microseconds, several times for each message.
+_exporting: Final = threading.Event()
 
 
 # What the standard library puts into each record; the rest is what the caller wants said.
@@ -122,6 +125,9 @@ def set_up_logs(service: str, level: str) -> None:
 
 def set_up_traces(service: str, version: str) -> None:
     """Export spans by OTLP over HTTP when one of the standard variables names an endpoint."""
+    if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        _exporting.set()  # an agent that started this process has set one
+        return
     if not any(os.environ.get(name) for name in _OTLP_VARIABLES):
         return
     # Imported here because the exporter costs memory that a service without tracing need not spend.
@@ -134,7 +140,13 @@ def set_up_traces(service: str, version: str) -> None:
         resource=Resource.create({"service.name": f"facescan-{service}", "service.version": version})
     )
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    export_to(provider)
+
+
+def export_to(provider: trace.TracerProvider) -> None:
+    """Let ``provider`` have the spans of this process, from now on and for good."""
     trace.set_tracer_provider(provider)
+    _exporting.set()
 
 
 def flush_traces() -> None:
@@ -183,7 +195,7 @@ def _remote(traceparent: str | None) -> SpanContext | None:
 
 def untraced(traceparent: str | None = None) -> bool:
     """Whether a span with this parent would be neither exported nor passed on, so that it need not be made."""
-    return traceparent is None and isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    return traceparent is None and not _exporting.is_set()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,9 @@ class Names:
         return answer
 
 
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
 class Server:
     """Counts connections; answers each request with ``answer``, or does what ``behaviour`` does."""
 
@@ -59,7 +62,7 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def listening(
-    server: Server, address: str = OUTSIDE, port: int = 0, tls: ssl.SSLContext | None = None
+    server: Handler, address: str = OUTSIDE, port: int = 0, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[int]:
     listener = await asyncio.start_server(server, address, port, ssl=tls)
     try:
@@ -290,7 +293,7 @@ async def test_a_connection_that_was_closed_while_idle_is_replaced_and_the_reque
         sender = client(Names([OUTSIDE]))
         target = Target(HOST, port, "/", tls=False)
         await post(sender, target)
-        (idle,) = sender._idle[target]
+        (idle,) = sender._pool._idle[target]
         idle._transport.abort()
         idle.alive = True  # as if the other side's end had not been noticed yet
         assert (await post(sender, target)).status == 200
@@ -307,6 +310,84 @@ async def test_idle_connections_are_bounded_and_the_longest_unused_goes_first() 
             await post(sender, Target(HOST, port, "/", tls=False))
             assert sender.connections <= 2
         assert [server.connections for server in servers] == [2, 1, 1, 1]
+        await sender.close()
+
+
+async def test_requests_at_once_share_a_connection_that_answers_soon() -> None:
+    server = Server()
+    async with listening(server) as port:
+        sender = client(Names([OUTSIDE]))
+        target = Target(HOST, port, "/", tls=False)
+        replies = await asyncio.gather(*(post(sender, target) for _ in range(20)))
+        assert {reply.status for reply in replies} == {200}
+        assert len(server.requests) == 20
+        await sender.close()
+    assert server.connections < 5
+
+
+async def test_no_request_waits_for_those_that_are_not_answered_soon() -> None:
+    server, all_there = Server(b""), asyncio.Event()
+
+    async def answer_when_all_are_there(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.connections += 1
+        if server.connections == 5:
+            all_there.set()
+        await all_there.wait()
+        writer.write(OK)
+
+    async with listening(answer_when_all_are_there) as port:
+        sender = client(Names([OUTSIDE]))
+        target = Target(HOST, port, "/", tls=False)
+        replies = await asyncio.gather(*(post(sender, target, timeout_seconds=3) for _ in range(5)))
+        assert [reply.status for reply in replies] == [200] * 5
+        assert sender.connections == 5
+        await sender.close()
+
+
+async def test_who_waits_for_a_connection_and_is_cancelled_takes_none_away() -> None:
+    server, go_on = Server(), asyncio.Event()
+
+    async def answer_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.connections += 1
+        for _ in range(2):
+            await reader.readuntil(b"{}")
+            await go_on.wait()
+            writer.write(OK)
+
+    async with listening(answer_late) as port:
+        sender = client(Names([OUTSIDE]))
+        target = Target(HOST, port, "/", tls=False)
+        first, second = (asyncio.create_task(post(sender, target)) for _ in range(2))
+        await asyncio.sleep(0.005)
+        second.cancel()
+        go_on.set()
+        assert (await first).status == 200
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        assert (await post(sender, target)).status == 200
+        assert not sender._pool._in_use
+        await sender.close()
+    assert server.connections == 1
+
+
+async def test_a_connection_handed_to_who_is_cancelled_at_that_moment_is_the_next_ones() -> None:
+    server = Server()
+    async with listening(server) as port:
+        sender = client(Names([OUTSIDE]))
+        target = Target(HOST, port, "/", tls=False)
+        await post(sender, target)
+        pool = sender._pool
+        connection = await pool.take(target)
+        assert connection is not None
+        waiting = asyncio.create_task(pool.take(target))
+        await asyncio.sleep(0)
+        pool.keep(target, connection)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        for _ in range(2):
+            pool.leave(target)
+        assert await pool.take(target) is connection
         await sender.close()
 
 

@@ -6,13 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from shared.telemetry import JsonLines, SpanKind, current_traceparent, span
+from shared.telemetry import JsonLines, SpanKind, current_traceparent, export_to, span
 
 LOGGING = """
 import logging
@@ -37,7 +36,7 @@ def exporter() -> InMemorySpanExporter:
     memory = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(memory))
-    trace.set_tracer_provider(provider)
+    export_to(provider)
     return memory
 
 
