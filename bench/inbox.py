@@ -139,7 +139,7 @@ def compare(kafka: str, key: SigningKey, options: argparse.Namespace) -> dict[st
                 found[name].append(sum(figures) / _SLICES)
             heard, _ = ask(door, requests, 0.5e6 / found["inbox_door"][-1], options.count)
             accepted(heard, options.count)
-            p95s.append(percentile(heard.latencies["good"], 95) * 1000)
+            p95s.append(percentile(heard.latencies["good"], 0.95) * 1000)
     return {
         "door_microseconds": round(median(found["inbox_door"])),
         "limit_microseconds": round(median(found["inbox_limit"])),
@@ -204,8 +204,8 @@ def beside_junk(kafka: str, key: SigningKey, options: argparse.Namespace) -> dic
             quiet, _ = ask(server, good, rate, options.count)
             noisy, _ = ask(server, mixed, 2 * rate, 2 * options.count)
             accepted(quiet, options.count)
-            p95s["alone"].append(percentile(quiet.latencies["good"], 95) * 1000)
-            p95s["beside_junk"].append(percentile(noisy.latencies["good"], 95) * 1000)
+            p95s["alone"].append(percentile(quiet.latencies["good"], 0.95) * 1000)
+            p95s["beside_junk"].append(percentile(noisy.latencies["good"], 0.95) * 1000)
             for (kind, status), times in noisy.statuses.items():
                 statuses[f"{kind} {status}"] = statuses.get(f"{kind} {status}", 0) + times
     return {

@@ -5,6 +5,7 @@ Requests leave on a fixed clock whether answers come or not, so a slow system ca
 """
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable
@@ -198,6 +199,8 @@ class Load:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Return the value that ``share`` (0 to 1) of the values do not exceed (nearest rank)."""
+    """Return the value that ``share`` (0 to 1) of the values do not exceed (nearest rank). Raises ValueError."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"{share} is no share: 0 to 1")
     ranked = sorted(values)
-    return ranked[min(len(ranked) - 1, max(0, round(share * len(ranked) + 0.5) - 1))]
+    return ranked[max(0, math.ceil(share * len(ranked)) - 1)]

@@ -40,7 +40,7 @@ async def compare(bench: Bench, key: SigningKey, options: argparse.Namespace) ->
             microseconds, _ = await posting.measure(options.count, rate or None)
             post.append(microseconds)
             _, late = await posting.measure(options.count, 0.5e6 / microseconds)
-            p95s.append(percentile(late, 95))
+            p95s.append(percentile(late, 0.95))
     return {
         "post_microseconds": round(median(post)),
         "limit_microseconds": round(median(limit)),

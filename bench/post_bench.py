@@ -92,7 +92,7 @@ class Bench:
         name = f"{_SECRET}-{time.monotonic_ns()}"
         secret = json.dumps({"selector": key.selector, "private_key": key.to_pem()})
         LocalAws(StoreSettings(), self._aws).client("secretsmanager").create_secret(Name=name, SecretString=secret)
-        producer = AIOKafkaProducer(bootstrap_servers=self.kafka, acks="all", linger_ms=2)
+        producer = AIOKafkaProducer(bootstrap_servers=self.kafka, acks="all")
         await producer.start()
         post = Post(self, {**self._environment, "FACESCAN_SIGNING_SECRET": name}, Requests(producer, self.count))
         try:

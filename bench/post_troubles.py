@@ -39,9 +39,9 @@ async def _quiet_and_troubled(bench: Bench, post: Post, options: argparse.Namesp
     troubled = _late(bench, hanging)
     bench.receivers.ask("hang 0 0")
     return {
-        "p95_milliseconds_quiet": round(percentile(quiet, 95), 1),
-        "p95_milliseconds_troubled": round(percentile(troubled, 95), 1),
-        "ratio_of_p95": round(percentile(troubled, 95) / percentile(quiet, 95), 2),
+        "p95_milliseconds_quiet": round(percentile(quiet, 0.95), 1),
+        "p95_milliseconds_troubled": round(percentile(troubled, 0.95), 1),
+        "ratio_of_p95": round(percentile(troubled, 0.95) / percentile(quiet, 0.95), 2),
         "came_of_the_healthy": [len(quiet), len(troubled)],
         "mebibytes": [round(before, 1), round(peak, 1)],
     }
@@ -84,7 +84,7 @@ async def waiting(bench: Bench, key: SigningKey, options: argparse.Namespace) ->
 def _figures(post: Post, microseconds: float, late: list[float]) -> dict[str, Any]:
     return {
         "microseconds": round(microseconds),
-        "p95_milliseconds": round(percentile(late, 95), 1),
+        "p95_milliseconds": round(percentile(late, 0.95), 1),
         "mebibytes": round(resident_mebibytes(post.pid), 1),
     }
 
@@ -97,7 +97,7 @@ async def peers(bench: Bench, key: SigningKey, options: argparse.Namespace) -> d
             await post.measure(options.warm, None)
             drains.append(await _drain(bench, post, options))
             _, late = await post.measure(min(options.count, 4000), 200.0)
-            latencies.append([percentile(late, share) for share in (50, 95, 99)])
+            latencies.append([percentile(late, share) for share in (0.5, 0.95, 0.99)])
             kills.append(await _killed(bench, post, options.count))
     return {
         "drain": {name: median(run[name] for run in drains) for name in drains[0]},
