@@ -45,14 +45,19 @@ class Breakers:
 
     def admit(self, receiver: str, now: float) -> bool:
         """Whether a delivery may be tried now; of an open breaker whose pause is over, one is: the probe."""
+        if self.blocked(receiver, now):
+            return False
         state = self._states.get(receiver)
         if state is None or state.pause < 0:
             return True
-        if now < state.open_until or now < state.probing_until:
-            return False
         # A probe that never reports (its process loses the partition) must not shut the receiver off for ever.
         state.probing_until = now + self._probe_patience_seconds
         return True
+
+    def blocked(self, receiver: str, now: float) -> bool:
+        """Whether a delivery would not be admitted now; asking changes nothing."""
+        state = self._states.get(receiver)
+        return state is not None and state.pause >= 0 and (now < state.open_until or now < state.probing_until)
 
     def answered(self, receiver: str) -> bool:
         """Forget the receiver's failures; True when its breaker was open."""

@@ -426,6 +426,8 @@ class Consuming(Generic[D]):
         # Lanes, batches and dead letters end in three ways; looking is simpler than three signals.
         while (self._lanes or self._tasks or self._open) and time.monotonic() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+        if self._open:
+            log.warning("not drained", extra={"group": self.group, "in_hand": len(self._open)})
         try:
             # The client would try for as long as the broker is away.
             async with asyncio.timeout(_LAST_COMMIT_SECONDS):

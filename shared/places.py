@@ -68,6 +68,14 @@ class Places:
         known.began[number] = self._monotonic()
         return number
 
+    def silent(self, receiver: str) -> bool:
+        """Whether all places are taken by a receiver that does not answer: nobody would get one now."""
+        known = self._receivers.get(receiver)
+        return known is not None and known.free.locked() and self._silent(known)
+
+    def _silent(self, known: _Receiver) -> bool:
+        return bool(known.began) and self._monotonic() - next(iter(known.began.values())) > self._slow_seconds
+
     def give_back(self, receiver: str, number: int) -> float:
         """Let another have the place; return for how many seconds it was taken."""
         known = self._receivers[receiver]
@@ -104,7 +112,7 @@ class Places:
             return True
         if known.users > self._per_receiver * (1 + _WAITING_PER_PLACE):
             return False
-        if known.began and self._monotonic() - next(iter(known.began.values())) > self._slow_seconds:
+        if self._silent(known):
             return False
         try:
             async with asyncio.timeout(self._slow_seconds):

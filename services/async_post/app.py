@@ -11,7 +11,7 @@ from services.async_post.rotation_parts import rotator
 from services.async_post.sender import GROUP as SENDER_GROUP
 from services.async_post.sender import MOST_IN_LANE, Sender, lane
 from services.async_post.settings import DELAYER, SENDER, SIGNER, AsyncPostSettings
-from services.async_post.signer import Signer
+from services.async_post.signer import Signer, nothing_held
 from shared.clock import now_utc
 from shared.consuming import Consuming
 from shared.core_dumps import forbid_core_dumps
@@ -38,10 +38,11 @@ def build(settings: AsyncPostSettings) -> Service:
     delivery = _delivery(service, settings) if SENDER in roles or token is not None else None
     if keys is not None and delivery is not None and token is not None:
         _take_synchronous_posts(service, settings, token.get_secret_value(), keys, delivery)
+    sender = _sender(service, settings, delivery) if SENDER in roles and delivery is not None else None
     if SIGNER in roles and keys is not None:
-        _sign(service, settings, keys)
-    if SENDER in roles and delivery is not None:
-        _send(service, settings, delivery)
+        _sign(service, settings, keys, sender)
+    if sender is not None:
+        _send(service, settings, sender)
     if DELAYER in roles:
         service.read(Delayer(service.publisher), dict[str, Any], "Records that come back when their time has come.")
     return service
@@ -71,13 +72,25 @@ def _delivery(service: Service, settings: AsyncPostSettings) -> HttpDelivery:
     return delivery
 
 
-def _sign(service: Service, settings: AsyncPostSettings, keys: KeyRing) -> None:
+def _sender(service: Service, settings: AsyncPostSettings, delivery: HttpDelivery) -> Sender:
+    return Sender(
+        delivery=delivery,
+        publisher=service.publisher,
+        give_up_seconds=settings.give_up_seconds,
+        most_in_flight_per_domain=settings.most_in_flight_per_domain,
+        clock=now_utc,
+        chance=random.Random(),  # noqa: S311 - jitter, no secret
+    )
+
+
+def _sign(service: Service, settings: AsyncPostSettings, keys: KeyRing, sender: Sender | None) -> None:
     signer = Signer(
         domain=settings.domain,
         keys=keys,
         generations=settings.generations,
         publisher=service.publisher,
         clock=now_utc,
+        held=sender.held_unsigned if sender is not None else nothing_held,
     )
     if settings.dns_resolver is not None:
         # It carries on what is under way; whether it begins anything by itself is FACESCAN_KEY_ROTATION_DAYS.
@@ -98,15 +111,7 @@ def _sign(service: Service, settings: AsyncPostSettings, keys: KeyRing) -> None:
     service.writes(PostSigned)
 
 
-def _send(service: Service, settings: AsyncPostSettings, delivery: HttpDelivery) -> None:
-    sender = Sender(
-        delivery=delivery,
-        publisher=service.publisher,
-        give_up_seconds=settings.give_up_seconds,
-        most_in_flight_per_domain=settings.most_in_flight_per_domain,
-        clock=now_utc,
-        chance=random.Random(),  # noqa: S311 - jitter, no secret
-    )
+def _send(service: Service, settings: AsyncPostSettings, sender: Sender) -> None:
     service.after_stop(sender.close)
     service.read(
         Consuming(

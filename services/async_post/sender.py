@@ -106,8 +106,7 @@ class Sender:
             return self._hold(received, "breaker", give_up_at)
         place = await self._places.take(request.to)
         if not place:
-            rest = self._places.hold_seconds(request.to, request.to, self._monotonic(), at_once=self._per_domain)
-            return self._hold(received, "slow", give_up_at, rest)
+            return self._hold(received, "slow", give_up_at, self._slow_rest(request))
         try:
             answer = await self._delivery.post(request.to, _generation(data), data.message)
         finally:
@@ -144,6 +143,25 @@ class Sender:
             BREAKERS.labels("closed").inc()
             log.info("receiver answers again", extra={"to": receiver})
 
+    def held_unsigned(self, request: PostRequested, received: Received[PostRequested]) -> Record | None:
+        """Return the record that holds a message that could not be tried now; None when it may be signed and tried.
+
+        What waits for a receiver that is away comes back again and again: to sign it each time would cost all others
+        more, the more of it waits.
+        """
+        now = self._clock()
+        give_up_at = self._give_up_at(request, now)
+        if now >= give_up_at:
+            return None
+        if self._breakers.blocked(request.to, self._monotonic()):
+            return self._held(request, received.position, "breaker", give_up_at)
+        if self._places.silent(request.to):
+            return self._held(request, received.position, "slow", give_up_at, self._slow_rest(request))
+        return None
+
+    def _slow_rest(self, request: PostRequested) -> float:
+        return self._places.hold_seconds(request.to, request.to, self._monotonic(), at_once=self._per_domain)
+
     async def put_off(self, received: Received[PostSigned]) -> asyncio.Future[None]:
         """Hold a message whose lane is full, so that its fellows do not fill the reader."""
         request, now = received.data.request, self._clock()
@@ -161,14 +179,18 @@ class Sender:
         self, received: Received[PostSigned], why: str, give_up_at: datetime, least_seconds: float = 0.0
     ) -> asyncio.Future[None]:
         """Put a message that was not tried back into Kafka, to be signed again when it comes back."""
-        request = received.data.request
+        return self._holding.add(self._held(received.data.request, received.position, why, give_up_at, least_seconds))
+
+    def _held(
+        self, request: PostRequested, position: str, why: str, give_up_at: datetime, least_seconds: float = 0.0
+    ) -> Record:
         HELD.labels(why).inc()
         seconds = max(self._breakers.hold_seconds(request.to, self._monotonic()), least_seconds) + _BEHIND_RUNG_SECONDS
         # Back at its deadline at the latest: whoever asked is told then.
         moment = min(self._clock() + timedelta(seconds=seconds), give_up_at)
         self._note_away(request, moment.timestamp())
         # The place in the log is part of the id: it may be held more than once for one attempt.
-        return self._holding.add(event_at(self._publisher, request, moment, "held", received.position))
+        return event_at(self._publisher, request, moment, "held", position)
 
     async def _again(self, request: PostRequested, moment: datetime, answer: Answer) -> None:
         retry = request.model_copy(update={"attempt": request.attempt + 1})

@@ -8,7 +8,7 @@ from typing import Final
 
 from services.async_post.generations import Generations
 from services.async_post.key_ring import KeyRing
-from shared.broker import Publisher
+from shared.broker import Publisher, Record
 from shared.cloudevents import CloudEvent
 from shared.envelope import EnvelopeError, seal
 from shared.errors import UnprocessableError
@@ -25,6 +25,14 @@ _AT_ONCE: Final = 32
 _OFFSET_DIGITS: Final = 18
 
 
+# Gives the record that holds a message, by its request and what it came with, when it could not be tried now.
+Held = Callable[[PostRequested, Received[PostRequested]], Record | None]
+
+
+def nothing_held(request: PostRequested, received: Received[PostRequested]) -> None:
+    """Hold nothing: the sender is another process, and holds what it cannot try."""
+
+
 class Signer:
     """Signs with the current key."""
 
@@ -36,45 +44,56 @@ class Signer:
         generations: Generations,
         publisher: Publisher,
         clock: Callable[[], datetime],
+        held: Held = nothing_held,
     ) -> None:
         self._domain = domain
         self._generations = generations
         self._keys = keys
         self._publisher = publisher
         self._clock = clock
+        self._held = held
 
     async def sign(self, batch: Sequence[Received[PostRequested]]) -> Sequence[Exception | None]:
         """Sign and publish a batch. Raises UnavailableError, after which the same batch is signed again."""
         key = await self._keys.current()
+        asked = [(self._request(received), received) for received in batch]
+        held = [self._held(request, received) for request, received in asked]
+        wanted = [pair for pair, record in zip(asked, held, strict=True) if record is None]
         if key.slow:
-            signed = await asyncio.to_thread(self._sign_all, batch, key)
+            signed = await asyncio.to_thread(self._sign_all, wanted, key)
         else:
-            signed = self._sign_all(batch[:_AT_ONCE], key)
-            for start in range(_AT_ONCE, len(batch), _AT_ONCE):
+            signed = self._sign_all(wanted[:_AT_ONCE], key)
+            for start in range(_AT_ONCE, len(wanted), _AT_ONCE):
                 await asyncio.sleep(0)
-                signed += self._sign_all(batch[start : start + _AT_ONCE], key)
-        await self._publisher.send_all(
+                signed += self._sign_all(wanted[start : start + _AT_ONCE], key)
+        records = [record for record in held if record is not None]
+        records += [
             (data.topic, data.key().encode(), event.data, event.to_headers())
             for data, event in (pair for pair in signed if not isinstance(pair, Exception))
-        )
-        return [pair if isinstance(pair, Exception) else None for pair in signed]
+        ]
+        await self._publisher.send_all(records)
+        ends = iter(signed)
+        return [end if record is None and isinstance(end := next(ends), Exception) else None for record in held]
 
     def _sign_all(
-        self, batch: Sequence[Received[PostRequested]], key: SigningKey
+        self, wanted: Sequence[tuple[PostRequested, Received[PostRequested]]], key: SigningKey
     ) -> list[tuple[PostSigned, CloudEvent] | Exception]:
-        return [self._sign_one(received, key) for received in batch]
+        return [self._sign_one(request, received, key) for request, received in wanted]
 
-    def _sign_one(
-        self, received: Received[PostRequested], key: SigningKey
-    ) -> tuple[PostSigned, CloudEvent] | Exception:
-        asked, now = received.data, self._clock()
-        request = asked.model_copy(
+    def _request(self, received: Received[PostRequested]) -> PostRequested:
+        asked = received.data
+        return asked.model_copy(
             update={
                 "correlation": asked.correlation or derived_id("correlation", received.event.source, received.event.id),
-                "first_requested_at": asked.first_requested_at or received.event.time or now,
+                "first_requested_at": asked.first_requested_at or received.event.time or self._clock(),
                 "position": _position(received) if asked.position is None else asked.position,
             }
         )
+
+    def _sign_one(
+        self, request: PostRequested, received: Received[PostRequested], key: SigningKey
+    ) -> tuple[PostSigned, CloudEvent] | Exception:
+        now = self._clock()
         # Not kept in the request: a retry is to speak as the settings say by then.
         generation = self._generations.of(request.to, request.generation)
         try:

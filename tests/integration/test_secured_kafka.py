@@ -108,7 +108,7 @@ async def test_every_role_works_with_its_own_rights_alone(
         for service in running.values():
             service.process.terminate()
         for service in running.values():
-            await asyncio.to_thread(service.process.wait, 20)
+            await asyncio.to_thread(service.process.wait, 60)
 
 
 async def test_a_system_from_outside_asks_and_reads_the_outcome_and_may_nothing_else(kafka: SecuredKafka) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,18 +14,23 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from emulators.envelopes import read_envelope, verify
+from services.async_post.connect_to import PublicDestinations
+from services.async_post.delivery import HttpDelivery
 from services.async_post.generations import Generations, parse_generations
 from services.async_post.key_ring import KeyRing
 from services.async_post.records import record_names, revoked, zone_file_line
+from services.async_post.sender import Sender
 from services.async_post.signer import Signer
+from shared.breakers import FAILURES_TO_OPEN
 from shared.canonical import canonical_bytes
+from shared.deliveries import Answer
 from shared.errors import UnavailableError, UnprocessableError
-from shared.events import PostRequested, PostSigned
+from shared.events import PostRequested, PostSettled, PostSigned
 from shared.generation import Generation
 from shared.keys import SigningKey, sha256_hex
 from tests.support.emulated_aws import Emulated
 from tests.support.fixed_ring import FixedRing
-from tests.support.received import received
+from tests.support.received import received, to_its_end
 from tests.support.recording import RecordingPublisher
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
@@ -232,3 +238,76 @@ async def test_no_key_is_in_what_is_published(keys: dict[str, KeyRing], publishe
     await signer(keys["ed25519"], publisher).sign([received(request())])
     assert "PRIVATE" not in str(publisher.sent)
     assert "PRIVATE" not in repr(ED25519)
+
+
+class Answering(HttpDelivery):
+    """Refuses for the time being, with ``status``."""
+
+    def __init__(self) -> None:
+        super().__init__(PublicDestinations(), timeout_seconds=1)
+        self.status = 503
+
+    async def post(self, receiver: str, generation: Generation, message: str) -> Answer:
+        """See HttpDelivery."""
+        return Answer(self.status)
+
+
+async def test_what_could_not_be_tried_now_is_held_unsigned_and_the_rest_of_the_batch_is_signed(
+    keys: dict[str, KeyRing], publisher: RecordingPublisher
+) -> None:
+    now = 1000.0
+    delivery = Answering()
+    sender = Sender(
+        delivery=delivery, publisher=publisher, give_up_seconds=3600, most_in_flight_per_domain=16,
+        clock=lambda: NOW, chance=random.Random(1), monotonic=lambda: now,
+    )  # fmt: skip
+    signing = Signer(
+        domain="identity.example", keys=keys["ed25519"], generations=NOBODY_S, publisher=publisher,
+        clock=lambda: NOW, held=sender.held_unsigned,
+    )  # fmt: skip
+    for _ in range(FAILURES_TO_OPEN):
+        publisher.sent.clear()
+        assert await signing.sign([received(request(to="away.example"))]) == [None]
+        (data,) = signed(publisher)
+        await to_its_end(sender.send(received(data)))
+
+    publisher.sent.clear()
+    batch = [
+        received(request(to="away.example", order_key="a"), offset=7),
+        received(request(body={"n": 2**70})),
+        received(request()),
+        received(request(to="away.example", order_key="a"), offset=8),
+    ]
+    ends = await signing.sign(batch)
+    assert [type(end) for end in ends] == [type(None), UnprocessableError, type(None), type(None)]
+    assert [data.request.to for data in signed(publisher)] == ["shop.example"]
+    held = publisher.of(PostRequested)
+    assert [sent.topic == PostRequested.topic for sent in held] == [False, False]
+    assert [sent.data.position for sent in held if isinstance(sent.data, PostRequested)] == [7, 8]
+    assert all(sent.due is not None and sent.due >= NOW.timestamp() + 5 for sent in held)
+    assert len({sent.event.id for sent in held}) == 2
+
+    # Its pause is over: one is tried, and those behind it keep their order.
+    now, delivery.status = 1100.0, 200
+    publisher.sent.clear()
+    assert await signing.sign([batch[3], batch[0]]) == [None, None]
+    later, first = signed(publisher)
+    await to_its_end(sender.send(received(later)))
+    assert publisher.of(PostSettled) == []
+    await to_its_end(sender.send(received(first)))
+    assert len(publisher.of(PostSettled)) == 1
+
+
+async def test_what_is_past_its_deadline_is_not_held_again(
+    keys: dict[str, KeyRing], publisher: RecordingPublisher
+) -> None:
+    sender = Sender(
+        delivery=Answering(), publisher=publisher, give_up_seconds=3600, most_in_flight_per_domain=16,
+        clock=lambda: NOW, chance=random.Random(1),
+    )  # fmt: skip
+    for _ in range(FAILURES_TO_OPEN):
+        data = PostSigned(request=request(attempt=1), message="m", signed_at=NOW, generation=Generation.NLWEB)
+        await to_its_end(sender.send(received(data)))
+    assert sender.held_unsigned(request(), received(request())) is not None
+    late = request(deadline=NOW - timedelta(seconds=1))
+    assert sender.held_unsigned(late, received(late)) is None
