@@ -31,6 +31,9 @@ class _Breaker:
     probing_until: float = 0.0
     next_return: float = 0.0
 
+    def shut(self, now: float) -> bool:
+        return now < self.open_until or now < self.probing_until
+
 
 class Breakers:
     """The receivers that failed last. Times are seconds of any clock that runs forward."""
@@ -45,11 +48,11 @@ class Breakers:
 
     def admit(self, receiver: str, now: float) -> bool:
         """Whether a delivery may be tried now; of an open breaker whose pause is over, one is: the probe."""
-        if self.blocked(receiver, now):
-            return False
         state = self._states.get(receiver)
         if state is None or state.pause < 0:
             return True
+        if state.shut(now):
+            return False
         # A probe that never reports (its process loses the partition) must not shut the receiver off for ever.
         state.probing_until = now + self._probe_patience_seconds
         return True
@@ -57,7 +60,7 @@ class Breakers:
     def blocked(self, receiver: str, now: float) -> bool:
         """Whether a delivery would not be admitted now; asking changes nothing."""
         state = self._states.get(receiver)
-        return state is not None and state.pause >= 0 and (now < state.open_until or now < state.probing_until)
+        return state is not None and state.pause >= 0 and state.shut(now)
 
     def answered(self, receiver: str) -> bool:
         """Forget the receiver's failures; True when its breaker was open."""

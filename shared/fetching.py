@@ -45,10 +45,11 @@ async def leave(reader: Any) -> None:
     try:
         await reader.stop()
     except asyncio.CancelledError:
-        task = asyncio.current_task()
+        consumer, task = getattr(reader, "consumer", reader), asyncio.current_task()
+        if consumer is not None:
+            await consumer._client.close()
         if task is not None and task.cancelling():
             raise
-        await getattr(reader, "consumer", reader)._client.close()
         await reader.stop()
 
 

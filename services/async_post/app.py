@@ -22,7 +22,7 @@ from shared.service import Service
 
 SETTINGS = AsyncPostSettings
 
-# Twice what others have: each message is read twice here, and this waits for nobody but hundreds of others a second.
+# Twice what others have: a fetch costs as much as several messages, and each message is read twice here.
 _TURN_SECONDS: Final = 2 * TURN_SECONDS
 
 

@@ -149,15 +149,15 @@ class Sender:
         What waits for a receiver that is away comes back again and again: to sign it each time would cost all others
         more, the more of it waits.
         """
+        if self._breakers.blocked(request.to, self._monotonic()):
+            why, rest = "breaker", 0.0
+        elif self._places.silent(request.to):
+            why, rest = "slow", self._slow_rest(request)
+        else:
+            return None
         now = self._clock()
         give_up_at = self._give_up_at(request, now)
-        if now >= give_up_at:
-            return None
-        if self._breakers.blocked(request.to, self._monotonic()):
-            return self._held(request, received.position, "breaker", give_up_at)
-        if self._places.silent(request.to):
-            return self._held(request, received.position, "slow", give_up_at, self._slow_rest(request))
-        return None
+        return None if now >= give_up_at else self._held(request, received.position, why, give_up_at, rest)
 
     def _slow_rest(self, request: PostRequested) -> float:
         return self._places.hold_seconds(request.to, request.to, self._monotonic(), at_once=self._per_domain)

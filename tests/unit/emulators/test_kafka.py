@@ -41,9 +41,10 @@ async def test_what_is_produced_is_consumed_and_the_address_is_written(tmp_path:
         await leave(consumer)
 
 
+@pytest.mark.parametrize("cancelled", [False, True], ids=["", "in a task that is cancelled"])
 @pytest.mark.parametrize("framework", [False, True], ids=["a consumer", "a subscriber"])
 async def test_a_reader_leaves_and_closes_its_connections_while_it_waits_for_a_broker_that_is_gone(
-    framework: bool,
+    framework: bool, cancelled: bool
 ) -> None:
     seen = asyncio.Event()
 
@@ -81,8 +82,21 @@ async def test_a_reader_leaves_and_closes_its_connections_while_it_waits_for_a_b
         process.kill()
         await asyncio.to_thread(process.wait, 5)
         await asyncio.sleep(0.3)  # in which the fetch fails and its wait begins
-        async with asyncio.timeout(5):
-            await leave(reader)
+
+        async def until_left() -> None:
+            try:
+                if cancelled:
+                    await asyncio.sleep(60)
+            finally:
+                await leave(reader)
+
+        leaving = asyncio.create_task(until_left())
+        if cancelled:
+            await asyncio.sleep(0)
+            leaving.cancel()
+        await asyncio.wait([leaving], timeout=5)
+        assert leaving.done()
+        assert leaving.cancelled() is cancelled
         assert ended
         if framework:
             await broker.stop()
