@@ -27,6 +27,7 @@ from shared.settings import StoreSettings
 
 _SECRET: Final = "bench/signing-key"  # noqa: S105 - the name of a secret
 _PATIENCE_SECONDS: Final = 90.0
+_LIMIT_SECONDS: Final = 300.0
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
@@ -105,12 +106,18 @@ class Bench:
             await producer.stop()
             await asyncio.to_thread(post.end)
 
-    def limit(self, key: SigningKey, count: int) -> float:
-        """Return the limit script's microseconds a message."""
+    async def limit(self, key: SigningKey, count: int, rate: float | None = None) -> float:
+        """Return the limit script's microseconds a message; without a rate it posts as fast as it can."""
         pem = self.world / "signing.pem"
         pem.write_text(key.to_pem())
         command = [sys.executable, "-m", "bench.post_limit", str(self.world), str(count), str(self.count), str(pem)]
-        said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout
+        if rate is not None:
+            command.append(str(rate))
+        script = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        async with asyncio.timeout(_LIMIT_SECONDS):
+            said, _ = await script.communicate()
+        if script.returncode:
+            raise RuntimeError("the limit script failed")
         self.receivers.ask("figures")
         return float(said.split()[-1])
 

@@ -8,8 +8,10 @@ much it is. A replica knows only what it has met; a new owner of a partition lea
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
+from shared.delays import whole_rung
 from shared.topics import DELAY_RUNGS_SECONDS
 
 FAILURES_TO_OPEN: Final = 5
@@ -26,6 +28,7 @@ _SHARE_OF_OUTAGE: Final = 0.5
 class _Breaker:
     failures: int = 0
     failing_since: float = 0.0
+    failed_at: float = 0.0
     pause: int = -1  # an index of PROBE_PAUSES_SECONDS; negative while closed
     open_until: float = 0.0
     probing_until: float = 0.0
@@ -57,10 +60,14 @@ class Breakers:
         state.probing_until = now + self._probe_patience_seconds
         return True
 
-    def blocked(self, receiver: str, now: float) -> bool:
-        """Whether a delivery would not be admitted now; asking changes nothing."""
+    def blocked(self, receiver: str, now: float, *, known_since: float = -inf) -> bool:
+        """Whether a delivery would not be admitted now; asking changes nothing.
+
+        ``known_since`` is for who asks about receivers that may be another replica's by now: what was seen before then
+        does not count.
+        """
         state = self._states.get(receiver)
-        return state is not None and state.pause >= 0 and state.shut(now)
+        return state is not None and state.pause >= 0 and state.failed_at >= known_since and state.shut(now)
 
     def answered(self, receiver: str) -> bool:
         """Forget the receiver's failures; True when its breaker was open."""
@@ -76,6 +83,7 @@ class Breakers:
                 self._states.popitem(last=False)
         self._states.move_to_end(receiver)
         state.failures += 1
+        state.failed_at = now
         if state.pause < 0:
             if state.failures < FAILURES_TO_OPEN:
                 return False
@@ -102,7 +110,7 @@ class Breakers:
             state.next_return - now,
         )
         state.next_return = max(state.next_return, now) + 1 / RETURNS_PER_SECOND
-        return next((rung for rung in DELAY_RUNGS_SECONDS if rung >= rest), DELAY_RUNGS_SECONDS[-1])
+        return whole_rung(rest)
 
     @property
     def open(self) -> int:

@@ -25,6 +25,11 @@ def rung_for(remaining_seconds: float, rungs_seconds: Sequence[int] = DELAY_RUNG
     return max((rung for rung in rungs_seconds if rung <= remaining_seconds), default=min(rungs_seconds))
 
 
+def whole_rung(least_seconds: float, rungs_seconds: Sequence[int] = DELAY_RUNGS_SECONDS) -> int:
+    """Return the shortest delay that is no shorter, or the longest one: a wait that is one round through one topic."""
+    return min((rung for rung in rungs_seconds if rung >= least_seconds), default=max(rungs_seconds))
+
+
 def without_delay(headers: Iterable[RecordHeader]) -> list[RecordHeader]:
     """Return the headers that the record had before it was put into a delay topic."""
     return [(name, value) for name, value in headers if name not in (TARGET_HEADER, UNTIL_HEADER)]

@@ -44,7 +44,9 @@ def build(settings: AsyncPostSettings) -> Service:
     if sender is not None:
         _send(service, settings, sender)
     if DELAYER in roles:
-        service.read(Delayer(service.publisher), dict[str, Any], "Records that come back when their time has come.")
+        waits = {PostRequested.topic: sender.holds.again} if sender is not None else {}
+        delayer = Delayer(service.publisher, waits=waits)
+        service.read(delayer, dict[str, Any], "Records that come back when their time has come.")
     return service
 
 
@@ -90,7 +92,7 @@ def _sign(service: Service, settings: AsyncPostSettings, keys: KeyRing, sender: 
         generations=settings.generations,
         publisher=service.publisher,
         clock=now_utc,
-        held=sender.held_unsigned if sender is not None else nothing_held,
+        held=sender.holds.unsigned if sender is not None else nothing_held,
     )
     if settings.dns_resolver is not None:
         # It carries on what is under way; whether it begins anything by itself is FACESCAN_KEY_ROTATION_DAYS.

@@ -8,14 +8,28 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
-
-from shared.events import PostRequested
+from typing import Final, Protocol
 
 # Each costs 40 bytes, each order key 250. Beyond it, messages are not put into order any more.
 MOST_AWAY: Final = 20_000
 # A message that has not come back for so long after its time has got lost; the others need not wait for it.
 _PATIENCE_SECONDS: Final = 600.0
+
+
+class Ordered(Protocol):
+    """What is known of a message here: PostRequested, or what was read of one."""
+
+    @property
+    def to(self) -> str:
+        """The receiving domain."""
+
+    @property
+    def order_key(self) -> str | None:
+        """Its order key."""
+
+    @property
+    def position(self) -> int | None:
+        """Where it stood in the log."""
 
 
 @dataclass(slots=True)
@@ -39,7 +53,7 @@ class Order:
     def __len__(self) -> int:
         return self._count
 
-    def blocked_until(self, request: PostRequested) -> float | None:
+    def blocked_until(self, request: Ordered) -> float | None:
         """Return when the message that this one must wait for comes back; None when it need not wait."""
         if request.order_key is None or request.position is None or not self._keys:
             return None
@@ -52,7 +66,7 @@ class Order:
             return None
         return away.first_until
 
-    def away(self, request: PostRequested, until: float) -> bool:
+    def away(self, request: Ordered, until: float) -> bool:
         """Note that a message is away until then; False when so many are that it is not noted."""
         if request.order_key is None or request.position is None:
             return True
@@ -73,7 +87,7 @@ class Order:
         away.last_until = max(away.last_until, until)
         return True
 
-    def ended(self, request: PostRequested) -> None:
+    def ended(self, request: Ordered) -> None:
         """Note that nothing will be tried for a message any more."""
         if request.order_key is None or request.position is None or not self._keys:
             return
@@ -96,6 +110,6 @@ class Order:
         self._count = 0
 
 
-def _key(request: PostRequested) -> int:
+def _key(request: Ordered) -> int:
     # A number for the two names, in a fifth of the memory; two keys that share one wait for each other now and then.
     return hash((request.to, request.order_key))

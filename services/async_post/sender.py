@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
 from prometheus_client import Counter, Histogram
@@ -13,15 +13,13 @@ from prometheus_client import Counter, Histogram
 from services.async_post.delivery import HttpDelivery
 from services.async_post.domain import STALE_SECONDS, meaning
 from services.async_post.gathering import WAIT_SECONDS, Gathering
-from services.async_post.order import Order
-from shared.breakers import Breakers
+from services.async_post.holds import Holds
 from shared.broker import Publisher, Record
 from shared.dead_letters import Side, put_aside
-from shared.delays import event_at, publish_at
+from shared.delays import publish_at
 from shared.deliveries import Answer, Meaning, next_try
 from shared.events import PostRequested, PostSettled, PostSigned
 from shared.generation import Generation
-from shared.places import Places
 from shared.received import Received
 from shared.telemetry import current_traceparent
 
@@ -38,17 +36,9 @@ DELIVERY_SECONDS: Final = Histogram(
 
 
 _MEANINGS: Final = {what: DELIVERIES.labels(what.value) for what in Meaning}
-HELD: Final = Counter("facescan_deliveries_held_total", "Messages held in Kafka untried, by why.", ["why"])
-UNORDERED: Final = Counter(
-    "facescan_deliveries_unordered_total", "Messages that went away unnoted, so that a later one may overtake them."
-)
 BREAKERS: Final = Counter("facescan_breakers_total", "Breakers of receivers that opened or closed.", ["to"])
 for _way in ("open", "closed"):
     BREAKERS.labels(_way)  # what counts from nothing is there before the first
-# Longer than a delivery may take: after it, a probe that has not reported is taken for lost.
-_PROBE_PATIENCE_SECONDS: Final = 90.0
-# A rung of the ladder is left at once when the time until which a record is held lies just behind its end.
-_BEHIND_RUNG_SECONDS: Final = 0.02
 # So much after the message that they wait for, its followers come back.
 _BEHIND_FIRST_SECONDS: Final = 0.2
 # So many of one lane may wait in the reader's memory; the others do in Kafka.
@@ -72,12 +62,15 @@ class Sender:
     ) -> None:
         self._delivery = delivery
         self._publisher = publisher
-        self._give_up_seconds = give_up_seconds
-        self._per_domain = most_in_flight_per_domain
-        self._places = Places(most_in_flight_per_domain, monotonic=monotonic)
-        self._order = Order(clock=lambda: clock().timestamp())
+        self.holds = Holds(
+            publisher=publisher,
+            give_up_seconds=give_up_seconds,
+            most_in_flight_per_domain=most_in_flight_per_domain,
+            clock=clock,
+            monotonic=monotonic,
+        )
+        self._places, self._order, self._breakers = self.holds.places, self.holds.order, self.holds.breakers
         self._monotonic = monotonic
-        self._breakers = Breakers(probe_patience_seconds=_PROBE_PATIENCE_SECONDS)
         self._clock = clock
         self._chance = chance
         self._settling = Gathering(publisher, self._settled, gathering_seconds)
@@ -91,22 +84,22 @@ class Sender:
         """
         data = received.data
         request, now = data.request, self._clock()
-        give_up_at = self._give_up_at(request, now)
+        give_up_at = self.holds.give_up_at(request, now)
         if now >= give_up_at:
             return await self._settle(received, "given_up", "deadline", None)
         blocked_until = self._order.blocked_until(request)
         if blocked_until is not None:
-            return self._hold(received, "order", give_up_at, blocked_until + _BEHIND_FIRST_SECONDS - now.timestamp())
+            return self._hold(received, "order", blocked_until + _BEHIND_FIRST_SECONDS - now.timestamp())
         if (now - data.signed_at).total_seconds() > STALE_SECONDS:
             # It waited too long for us: receivers would drop it as stale. It was not tried, so it is the same attempt.
-            self._note_away(request, now.timestamp())
+            self.holds.note_away(request, now.timestamp())
             await self._publisher.publish(request, "signed again", received.position)
             return None
         if not self._breakers.admit(request.to, self._monotonic()):
-            return self._hold(received, "breaker", give_up_at)
+            return self._hold(received, "breaker")
         place = await self._places.take(request.to)
         if not place:
-            return self._hold(received, "slow", give_up_at, self._slow_rest(request))
+            return self._hold(received, "slow", self.holds.slow_rest(request.to))
         try:
             answer = await self._delivery.post(request.to, _generation(data), data.message)
         finally:
@@ -143,54 +136,14 @@ class Sender:
             BREAKERS.labels("closed").inc()
             log.info("receiver answers again", extra={"to": receiver})
 
-    def held_unsigned(self, request: PostRequested, received: Received[PostRequested]) -> Record | None:
-        """Return the record that holds a message that could not be tried now; None when it may be signed and tried.
-
-        What waits for a receiver that is away comes back again and again: to sign it each time would cost all others
-        more, the more of it waits.
-        """
-        if self._breakers.blocked(request.to, self._monotonic()):
-            why, rest = "breaker", 0.0
-        elif self._places.silent(request.to):
-            why, rest = "slow", self._slow_rest(request)
-        else:
-            return None
-        now = self._clock()
-        give_up_at = self._give_up_at(request, now)
-        return None if now >= give_up_at else self._held(request, received.position, why, give_up_at, rest)
-
-    def _slow_rest(self, request: PostRequested) -> float:
-        return self._places.hold_seconds(request.to, request.to, self._monotonic(), at_once=self._per_domain)
-
     async def put_off(self, received: Received[PostSigned]) -> asyncio.Future[None]:
         """Hold a message whose lane is full, so that its fellows do not fill the reader."""
-        request, now = received.data.request, self._clock()
-        rest = self._places.hold_seconds(request.to, lane(received), self._monotonic(), at_once=1)
-        return self._hold(received, "lane", self._give_up_at(request, now), rest)
+        to = received.data.request.to
+        return self._hold(received, "lane", self._places.hold_seconds(to, lane(received), self._monotonic(), at_once=1))
 
-    def _give_up_at(self, request: PostRequested, now: datetime) -> datetime:
-        return request.deadline or (request.first_requested_at or now) + timedelta(seconds=self._give_up_seconds)
-
-    def _note_away(self, request: PostRequested, until: float) -> None:
-        if not self._order.away(request, until):
-            UNORDERED.inc()
-
-    def _hold(
-        self, received: Received[PostSigned], why: str, give_up_at: datetime, least_seconds: float = 0.0
-    ) -> asyncio.Future[None]:
+    def _hold(self, received: Received[PostSigned], why: str, least_seconds: float = 0.0) -> asyncio.Future[None]:
         """Put a message that was not tried back into Kafka, to be signed again when it comes back."""
-        return self._holding.add(self._held(received.data.request, received.position, why, give_up_at, least_seconds))
-
-    def _held(
-        self, request: PostRequested, position: str, why: str, give_up_at: datetime, least_seconds: float = 0.0
-    ) -> Record:
-        HELD.labels(why).inc()
-        seconds = max(self._breakers.hold_seconds(request.to, self._monotonic()), least_seconds) + _BEHIND_RUNG_SECONDS
-        # Back at its deadline at the latest: whoever asked is told then.
-        moment = min(self._clock() + timedelta(seconds=seconds), give_up_at)
-        self._note_away(request, moment.timestamp())
-        # The place in the log is part of the id: it may be held more than once for one attempt.
-        return event_at(self._publisher, request, moment, "held", position)
+        return self._holding.add(self.holds.record(received.data.request, received.position, why, least_seconds))
 
     async def _again(self, request: PostRequested, moment: datetime, answer: Answer) -> None:
         retry = request.model_copy(update={"attempt": request.attempt + 1})
@@ -198,7 +151,7 @@ class Sender:
             "delivery is tried again",
             extra={**_ids(request), "at": moment.isoformat(), "status": answer.status, "trouble": answer.trouble},
         )
-        self._note_away(request, moment.timestamp())
+        self.holds.note_away(request, moment.timestamp())
         await publish_at(self._publisher, retry, moment, request.correlation or "", str(retry.attempt))
 
     async def _settle(
@@ -238,7 +191,7 @@ class Sender:
 
     def forget(self) -> None:
         """Forget what was away: the partitions are given anew."""
-        self._order.forget()
+        self.holds.forget()
 
     async def close(self) -> None:
         """Stop waiting for the broker; what is not settled then is read again."""

@@ -25,11 +25,11 @@ _AT_ONCE: Final = 32
 _OFFSET_DIGITS: Final = 18
 
 
-# Gives the record that holds a message, by its request and what it came with, when it could not be tried now.
-Held = Callable[[PostRequested, Received[PostRequested]], Record | None]
+# Gives the record that holds a message, by its request and where it was read, when it could not be tried now.
+Held = Callable[[PostRequested, str], Record | None]
 
 
-def nothing_held(request: PostRequested, received: Received[PostRequested]) -> None:
+def nothing_held(request: PostRequested, position: str) -> None:
     """Hold nothing: the sender is another process, and holds what it cannot try."""
 
 
@@ -57,7 +57,7 @@ class Signer:
         """Sign and publish a batch. Raises UnavailableError, after which the same batch is signed again."""
         key = await self._keys.current()
         asked = [(self._request(received), received) for received in batch]
-        held = [self._held(request, received) for request, received in asked]
+        held = [self._held(request, received.position) for request, received in asked]
         wanted = [pair for pair, record in zip(asked, held, strict=True) if record is None]
         if key.slow:
             signed = await asyncio.to_thread(self._sign_all, wanted, key)

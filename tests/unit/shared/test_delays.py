@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.delays import NEAR_SECONDS, TARGET_HEADER, UNTIL_HEADER, rung_for, without_delay
+from shared.delays import NEAR_SECONDS, TARGET_HEADER, UNTIL_HEADER, rung_for, whole_rung, without_delay
 from shared.topics import DELAY_RUNGS_SECONDS, TOPICS, delay_topic
 
 
@@ -44,6 +44,13 @@ def test_a_wait_made_of_rungs_ends_less_than_a_second_late_and_after_few_rounds(
         rounds += 1
     assert remaining > -1
     assert rounds < 40
+
+
+@given(st.floats(-10, 100_000))
+def test_a_wait_of_one_rung_is_no_shorter_than_asked_for_and_the_shortest_of_those(least: float) -> None:
+    rung = whole_rung(least)
+    assert rung >= min(least, max(DELAY_RUNGS_SECONDS))
+    assert not [other for other in DELAY_RUNGS_SECONDS if least <= other < rung]
 
 
 def test_every_rung_has_a_topic() -> None:

@@ -3,9 +3,10 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from services.async_post.delayer import GROUP, Delayer
@@ -58,12 +59,14 @@ class Bench:
 
 
 @asynccontextmanager
-async def running(bootstrap: str) -> AsyncIterator[Bench]:
+async def running(
+    bootstrap: str, waits: Mapping[str, Callable[[Any], float | None]] = MappingProxyType({})
+) -> AsyncIterator[Bench]:
     """Run the delayer as a service does."""
     # The embedded broker gives the partitions of a member that has gone away only after its session's time.
     quick = service_settings(bootstrap).model_copy(update={"kafka_session_timeout_seconds": 6.0})
     service = Service("test", quick)
-    delayer = Delayer(service.publisher, AnyTopic())
+    delayer = Delayer(service.publisher, AnyTopic(), waits)
     service.read(delayer, dict[str, Any], "a test")
     await service.app.start()
     try:
@@ -123,3 +126,26 @@ async def test_a_restart_in_the_middle_loses_none_and_brings_none_early(kafka: s
     assert {record.key for record in records} == set(due)
     for record in records:
         assert record.timestamp / 1000 >= due[record.key] - NEAR_SECONDS - 0.005
+
+
+async def test_what_cannot_be_handled_yet_goes_on_waiting_and_comes_back_once_as_it_was(kafka: str) -> None:
+    target, other = new_topic(), new_topic()
+    asked: list[bytes] = []
+
+    def waits_until(record: Any) -> float | None:
+        asked.append(record.key)
+        return time.time() + 1.5 if asked.count(record.key) <= 2 else None
+
+    async with running(kafka, {target: waits_until}) as bench:
+        began = time.time()
+        await bench.delay(target, [0.5, 0.5])
+        await bench.delay(other, [0.5])
+        records = await bench.back(target, 2, 20)
+        (soon,) = await bench.back(other, 1, 10)
+    assert soon.timestamp / 1000 < began + 0.5 + LATE_SECONDS
+    assert sorted(record.key for record in records) == [b"0", b"1"]
+    assert sorted(asked) == [b"0"] * 3 + [b"1"] * 3
+    for record in records:
+        assert record.value == b"value " + record.key
+        assert list(record.headers) == [("ce_id", record.key), ("null", None), ("bytes", b"\xff")]
+        assert record.timestamp / 1000 > began + 0.5 + 2 * 1.5 - NEAR_SECONDS

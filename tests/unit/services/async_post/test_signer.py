@@ -263,7 +263,7 @@ async def test_what_could_not_be_tried_now_is_held_unsigned_and_the_rest_of_the_
     )  # fmt: skip
     signing = Signer(
         domain="identity.example", keys=keys["ed25519"], generations=NOBODY_S, publisher=publisher,
-        clock=lambda: NOW, held=sender.held_unsigned,
+        clock=lambda: NOW, held=sender.holds.unsigned,
     )  # fmt: skip
     for _ in range(FAILURES_TO_OPEN):
         publisher.sent.clear()
@@ -308,6 +308,6 @@ async def test_what_is_past_its_deadline_is_not_held_again(
     for _ in range(FAILURES_TO_OPEN):
         data = PostSigned(request=request(attempt=1), message="m", signed_at=NOW, generation=Generation.NLWEB)
         await to_its_end(sender.send(received(data)))
-    assert sender.held_unsigned(request(), received(request())) is not None
+    assert sender.holds.unsigned(request(), received(request()).position) is not None
     late = request(deadline=NOW - timedelta(seconds=1))
-    assert sender.held_unsigned(late, received(late)) is None
+    assert sender.holds.unsigned(late, received(late).position) is None
