@@ -13,17 +13,19 @@ _IDLE_SECONDS: Final = 30.0
 # A connection ends after this, however busy: names move, and addresses are judged anew with each connection.
 _OLDEST_SECONDS: Final = 300.0
 # So long a request waits for a connection of its target that is in use: a new one's handshake costs five times what a
-# request does, on both sides, and who is slow for want of CPU gets slower by it. A target that takes longer to answer
-# has as many connections as requests.
-_PATIENCE_SECONDS: Final = 0.1
+# request does, on both sides. A target that takes longer to answer has as many connections as requests.
+_PATIENCE_SECONDS: Final = 0.25
+# And so long when as many are open as are kept: a new one costs another's place then, whose next request needs a
+# handshake too. Who was slow for want of CPU got slower by it: each eighth request of a backlog had one.
+_PATIENCE_WHEN_FULL_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
 class _InUse:
-    """Of one target: how many requests are under way, and which of them wait for a connection, the first one first."""
+    """Of one target: how many requests are under way, and which wait for a connection and how long, the first first."""
 
     requests: int = 0
-    waiting: "dict[asyncio.Future[Connection | None], None]" = field(default_factory=dict)
+    waiting: "dict[asyncio.Future[Connection | None], asyncio.TimerHandle]" = field(default_factory=dict)
 
 
 class ConnectionPool:
@@ -36,10 +38,18 @@ class ConnectionPool:
         self._order: OrderedDict[Hashable, None] = OrderedDict()
         self._idle_count = 0
         self._in_use: dict[Hashable, _InUse] = {}
+        # Requests under way, and how many of them wait for a connection.
+        self._requests = 0
+        self._waiting = 0
         self._sweeping: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return self._idle_count
+
+    @property
+    def _full(self) -> bool:
+        """Whether as many are open as are kept."""
+        return self._idle_count + self._requests - self._waiting >= self._most_idle
 
     async def take(self, target: Hashable) -> Connection | None:
         """Return a connection to use; None when one must be opened."""
@@ -47,6 +57,7 @@ class ConnectionPool:
         if in_use is None:
             in_use = self._in_use[target] = _InUse()
         in_use.requests += 1
+        self._requests += 1
         idle = self._idle.get(target)
         while idle:
             connection = idle.pop()
@@ -62,8 +73,8 @@ class ConnectionPool:
     async def _freed(self, target: Hashable, in_use: _InUse) -> Connection | None:
         loop = asyncio.get_running_loop()
         freed: asyncio.Future[Connection | None] = loop.create_future()
-        in_use.waiting[freed] = None
-        timer = loop.call_later(_PATIENCE_SECONDS, _give_up, freed)
+        in_use.waiting[freed] = loop.call_later(_PATIENCE_SECONDS, self._look_again, freed, in_use)
+        self._waiting += 1
         try:
             return await freed
         except asyncio.CancelledError:
@@ -71,8 +82,17 @@ class ConnectionPool:
                 self.keep(target, connection)
             raise
         finally:
-            timer.cancel()
-            in_use.waiting.pop(freed, None)
+            self._waiting -= 1
+            if (timer := in_use.waiting.pop(freed, None)) is not None:
+                timer.cancel()
+
+    def _look_again(self, freed: "asyncio.Future[Connection | None]", in_use: _InUse) -> None:
+        """Let the request open a connection of its own, or wait on when that would cost another's place."""
+        if freed.done() or not self._full:
+            _give_up(freed)
+            return
+        more = _PATIENCE_WHEN_FULL_SECONDS - _PATIENCE_SECONDS
+        in_use.waiting[freed] = asyncio.get_running_loop().call_later(more, _give_up, freed)
 
     def keep(self, target: Hashable, connection: Connection) -> None:
         """Let the next request have a connection; it is closed when it cannot be used again, or is too old."""
@@ -83,7 +103,7 @@ class ConnectionPool:
         in_use = self._in_use.get(target)
         while in_use is not None and in_use.waiting:
             freed = next(iter(in_use.waiting))
-            del in_use.waiting[freed]
+            in_use.waiting.pop(freed).cancel()
             if not freed.done():
                 freed.set_result(connection)
                 return
@@ -101,8 +121,11 @@ class ConnectionPool:
         """Note the end of a request."""
         in_use = self._in_use[target]
         in_use.requests -= 1
+        self._requests -= 1
         if not in_use.requests:
             del self._in_use[target]
+        elif in_use.requests == len(in_use.waiting):
+            _give_up(next(iter(in_use.waiting)))  # the last one in use has failed: nothing would come free
 
     def _drop_one(self) -> None:
         oldest = next(iter(self._order))

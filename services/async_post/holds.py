@@ -62,8 +62,8 @@ class Holds:
     def forget(self) -> None:
         """Forget what was away, and rely on no breaker that is not met again: the partitions are given anew.
 
-        What is said here of a receiver holds up whatever passes by, not only what this replica delivers. A receiver that
-        another one delivers to by now may answer there long before the pause that was seen here is over.
+        What is said here of a receiver holds up whatever passes by, not only what this replica delivers. A receiver
+        that another one delivers to by now may answer there long before the pause that was seen here is over.
         """
         self.order.forget()
         self._since = self._monotonic()
@@ -109,7 +109,7 @@ class Holds:
             if trouble is None:
                 return None
             waiting, give_up_at = self._read(receiver, record.value)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
         if self._clock() >= give_up_at:
             return None

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -341,6 +342,50 @@ async def test_no_request_waits_for_those_that_are_not_answered_soon() -> None:
         replies = await asyncio.gather(*(post(sender, target, timeout_seconds=3) for _ in range(5)))
         assert [reply.status for reply in replies] == [200] * 5
         assert sender.connections == 5
+        await sender.close()
+
+
+@pytest.mark.parametrize(("kept", "opened"), [(1, 1), (2, 2)])
+async def test_a_request_waits_longer_when_a_connection_of_its_own_would_cost_another_its_place(
+    kept: int, opened: int
+) -> None:
+    server = Server()
+
+    async def answer_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.connections += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                await reader.readuntil(b"{}")
+                await asyncio.sleep(0.5)
+                writer.write(OK)
+
+    async with listening(answer_late) as port:
+        sender = client(Names([OUTSIDE]), idle_connections=kept)
+        target = Target(HOST, port, "/", tls=False)
+        replies = await asyncio.gather(*(post(sender, target) for _ in range(2)))
+        assert [reply.status for reply in replies] == [200, 200]
+        await sender.close()
+    assert server.connections == opened
+
+
+async def test_who_waits_for_a_connection_that_breaks_opens_one_at_once() -> None:
+    server = Server()
+
+    async def break_the_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.connections += 1
+        await reader.readuntil(b"{}")
+        if server.connections > 1:
+            writer.write(OK)
+        writer.close()
+
+    async with listening(break_the_first) as port:
+        sender = client(Names([OUTSIDE]), idle_connections=1)
+        target = Target(HOST, port, "/", tls=False)
+        began = time.monotonic()
+        first, second = await asyncio.gather(post(sender, target), post(sender, target), return_exceptions=True)
+        assert time.monotonic() - began < 0.2
+        assert isinstance(first, OutboundError)
+        assert isinstance(second, Reply)
         await sender.close()
 
 
