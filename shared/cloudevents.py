@@ -7,10 +7,9 @@ CloudEventError with a reason; it never guesses.
 import base64
 import binascii
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -24,8 +23,7 @@ class CloudEventError(ValueError):
     """Raised when a record is no CloudEvent; the text says in one line what was wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class CloudEvent:
+class CloudEvent(NamedTuple):
     """One event: its context attributes and the bytes of its data, exactly as they came in binary mode."""
 
     id: str

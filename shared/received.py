@@ -4,8 +4,7 @@ Headers of our own carry that over a delay topic and back.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -28,8 +27,7 @@ GROUP_HEADER: Final = "facescan_group"
 _ATTEMPT_DIGITS: Final = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Received(Generic[D]):
+class Received(NamedTuple, Generic[D]):
     """One decoded event with the record that carried it; ``attempt`` counts from 1, ``failures`` the bugs so far."""
 
     data: D

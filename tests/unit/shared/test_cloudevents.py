@@ -46,7 +46,7 @@ def test_what_is_written_in_binary_mode_is_read_again(event: CloudEvent) -> None
     again = parse_record(event.to_headers(), event.data)
     if event.time is None:
         assert again.time is not None
-        event = CloudEvent(**{**{name: getattr(event, name) for name in CloudEvent.__slots__}, "time": again.time})
+        event = event._replace(time=again.time)
     assert again == event
 
 
