@@ -61,6 +61,9 @@ class Fetching:
     instead, for a fetch costs as much as handling several records: its partitions are paused for a turn, because the
     client would fetch at once what has come so far and then nothing until that is taken. ``turn_seconds`` is 0 for a
     reader that pauses partitions itself.
+
+    Of a backlog each fetch has something of all partitions. The client gives one after the other to its end, a
+    mebibyte at a time: a reader would have the few keys of one partition in hand, and wait for those.
     """
 
     def __init__(self, turn_seconds: float) -> None:
@@ -68,6 +71,7 @@ class Fetching:
         self._next = 0.0
         self._paused: set[Any] = set()
         self._busy = False
+        self._behind = False
         self._since = time.monotonic()
         self._count = 0
 
@@ -77,7 +81,11 @@ class Fetching:
             await asyncio.sleep(self._next - time.monotonic())
             paused, self._paused = self._paused, set()
             consumer.resume(*(paused & consumer.assignment()))
-        fetched = await consumer.getmany(timeout_ms=LOOK_MILLISECONDS, max_records=_MAX_RECORDS)
+        fetched = await self._of_all(consumer) if self._behind else {}
+        if not fetched:
+            fetched = await consumer.getmany(timeout_ms=LOOK_MILLISECONDS, max_records=_MAX_RECORDS)
+        share = _share(len(fetched))
+        self._behind = any(len(found) >= share for found in fetched.values())
         records = tuple(chain.from_iterable(fetched.values()))
         now = time.monotonic()
         self._count += len(records)
@@ -91,3 +99,21 @@ class Fetching:
             self._paused = consumer.assignment() - consumer.paused()
             consumer.pause(*self._paused)
         return records
+
+    @staticmethod
+    async def _of_all(consumer: Any) -> dict[Any, list[Any]]:
+        """Return what has come already: a share of each partition, and of any what is left to take."""
+        partitions = consumer.assignment() - consumer.paused()
+        share, left, fetched = _share(len(partitions)), _MAX_RECORDS, {}
+        for partition in partitions:
+            found = await consumer.getmany(partition, timeout_ms=0, max_records=share)
+            left -= sum(map(len, found.values()))
+            fetched.update(found)
+        if fetched and left > 0:
+            for partition, more in (await consumer.getmany(timeout_ms=0, max_records=left)).items():
+                fetched[partition] = [*fetched.get(partition, ()), *more]
+        return fetched
+
+
+def _share(partitions: int) -> int:
+    return max(1, _MAX_RECORDS // max(1, partitions))

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import confluent_kafka
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import REGISTRY
 
 from cli.embedded_topics import make_topics
@@ -23,6 +24,7 @@ from shared.delays import TARGET_HEADER, UNTIL_HEADER
 from shared.endings import BUG_DELAYS_SECONDS
 from shared.errors import ConfigurationError, RetryLaterError, UnavailableError, UnprocessableError
 from shared.events import CaptureCompleted
+from shared.fetching import Fetching
 from shared.received import ATTEMPT_HEADER, FAILURES_HEADER, GROUP_HEADER, Received
 from shared.service import Service
 from shared.topics import DEAD_OURS, DEAD_THEIRS, TOPICS, TopicSpec, create_topics, delay_topic
@@ -577,6 +579,35 @@ async def test_records_are_read_whatever_codec_a_foreign_publisher_chose(
     expected = [100 * number + copy for number in range(1, len(codecs) + 1) for copy in range(20)]
     await until(lambda: len(reader.handled) == len(expected))
     assert sorted(reader.handled) == expected
+
+
+async def test_of_a_backlog_each_fetch_has_something_of_all_partitions_and_nothing_is_left_out(broker: Broker) -> None:
+    topic, count = new_topic(), 1500
+    if broker.kind == "real":
+        await create_topics(broker.bootstrap, specs=[TopicSpec(topic, PARTITIONS, 3600, "")])
+    await broker.writer.touch(topic)
+    foreign = confluent_kafka.Producer({"bootstrap.servers": broker.bootstrap, "linger.ms": 20})
+    for number in range(count):
+        for partition in range(PARTITIONS):
+            foreign.produce(topic, b"%d" % number + b" " * 100, partition=partition)
+    assert await asyncio.to_thread(foreign.flush, 20) == 0
+
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker.bootstrap, auto_offset_reset="earliest")
+    async with consumer:
+        consumer.assign([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
+        fetching, came, largest, furthest_apart = Fetching(0.01), [0] * PARTITIONS, 0, 0
+        async with asyncio.timeout(30):
+            while min(came) < count:
+                records = await fetching(consumer)
+                largest = max(largest, len(records))
+                for record in records:
+                    assert record.offset == came[record.partition], "in their order, each once"
+                    came[record.partition] += 1
+                if max(came) < count:
+                    furthest_apart = max(furthest_apart, max(came) - min(came))
+    assert came == [count] * PARTITIONS
+    assert largest <= 500
+    assert furthest_apart <= 500, "no partition is read to its end before the others"
 
 
 async def test_topics_are_created_as_declared_and_a_second_time_changes_nothing(broker: Broker) -> None:
