@@ -43,7 +43,6 @@ class Inboxes:
         self.came: list[tuple[int, int]] = []
         self.correlations: set[bytes] = set()
         self.connections = 0
-        self.opened = 0
 
     def take(self, number: int, message: bytes) -> float:
         """Note a message to a receiver; return the seconds until it is answered."""
@@ -59,12 +58,7 @@ class Inboxes:
         match line.split():
             case ["figures"]:
                 came, self.came = self.came, []
-                return {
-                    "came": came,
-                    "distinct": len(self.correlations),
-                    "connections": self.connections,
-                    "opened": self.opened,
-                }
+                return {"came": came, "distinct": len(self.correlations), "connections": self.connections}
             case ["count"]:
                 return {"came": len(self.came), "distinct": len(self.correlations)}
             case ["hang", numbers, seconds]:
@@ -84,7 +78,6 @@ class _Inbox(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._inboxes.connections += 1
-        self._inboxes.opened += 1
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -102,16 +102,26 @@ class Fetching:
 
     @staticmethod
     async def _of_all(consumer: Any) -> dict[Any, list[Any]]:
-        """Return what has come already: a share of each partition, and of any what is left to take."""
+        """Return what has come already: a share of each partition, and of any what is left to take.
+
+        The client waits in the first of these calls at most, while a group gathers, so that no partition can change
+        hands between two of them.
+        """
         partitions = consumer.assignment() - consumer.paused()
-        share, left, fetched = _share(len(partitions)), _MAX_RECORDS, {}
-        for partition in partitions:
-            found = await consumer.getmany(partition, timeout_ms=0, max_records=share)
-            left -= sum(map(len, found.values()))
-            fetched.update(found)
-        if fetched and left > 0:
-            for partition, more in (await consumer.getmany(timeout_ms=0, max_records=left)).items():
-                fetched[partition] = [*fetched.get(partition, ()), *more]
+        fetched: dict[Any, list[Any]] = {}
+        share, left = _share(len(partitions)), _MAX_RECORDS
+        try:
+            for partition in partitions:
+                found = await consumer.getmany(partition, timeout_ms=0, max_records=share)
+                left -= sum(map(len, found.values()))
+                fetched.update(found)
+            if fetched and left > 0:
+                for partition, more in (await consumer.getmany(timeout_ms=0, max_records=left)).items():
+                    fetched[partition] = [*fetched.get(partition, ()), *more]
+        except KafkaError:
+            # The client has gone past what it gave: that would be lost. The error comes again.
+            if not fetched:
+                raise
         return fetched
 
 
