@@ -607,7 +607,7 @@ async def test_of_a_backlog_each_fetch_has_something_of_all_partitions_and_nothi
                     furthest_apart = max(furthest_apart, max(came) - min(came))
     assert came == [count] * PARTITIONS
     assert largest <= 500
-    assert furthest_apart <= 500, "no partition is read to its end before the others"
+    assert furthest_apart <= 750, "a fetch of one partition and no more; read to its end it would be 1,000"
 
 
 async def test_topics_are_created_as_declared_and_a_second_time_changes_nothing(broker: Broker) -> None:

@@ -356,7 +356,7 @@ async def test_a_request_waits_longer_when_a_connection_of_its_own_would_cost_an
         with contextlib.suppress(asyncio.IncompleteReadError):
             while True:
                 await reader.readuntil(b"{}")
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.6)
                 writer.write(OK)
 
     async with listening(answer_late) as port:
@@ -383,7 +383,7 @@ async def test_who_waits_for_a_connection_that_breaks_opens_one_at_once() -> Non
         target = Target(HOST, port, "/", tls=False)
         began = time.monotonic()
         first, second = await asyncio.gather(post(sender, target), post(sender, target), return_exceptions=True)
-        assert time.monotonic() - began < 0.2
+        assert time.monotonic() - began < 0.8
         assert isinstance(first, OutboundError)
         assert isinstance(second, Reply)
         await sender.close()
