@@ -19,13 +19,17 @@ _PUT_AWAY_SECONDS: Final = 1200.0
 _RATE: Final = 1500.0
 
 
+def _rate(options: argparse.Namespace) -> float:
+    return options.rate or _RATE
+
+
 def _late(bench: Bench, hanging: int) -> list[float]:
     """Return the milliseconds of what came to the receivers that do not hang."""
     return [late / 1000 for number, late in bench.receivers.ask("figures")["came"] if number >= hanging]
 
 
 async def _quiet_and_troubled(bench: Bench, post: Post, options: argparse.Namespace, seconds: float) -> dict[str, Any]:
-    hanging, rate, count = bench.count // _SHARE, options.rate or _RATE, options.count
+    hanging, rate, count = bench.count // _SHARE, _rate(options), options.count
     await post.requests.publish(count, rate)
     await asyncio.sleep(1)
     quiet = _late(bench, hanging)
@@ -53,17 +57,17 @@ async def hang(bench: Bench, key: SigningKey, options: argparse.Namespace) -> di
     found = {}
     for run in range(options.runs):
         async with bench.post(key) as post:
-            await post.measure(options.warm, options.rate or _RATE)
+            await post.measure(options.warm, _rate(options))
             found[f"run {run + 1}"] = await _quiet_and_troubled(bench, post, options, options.hang)
     return found
 
 
 async def waiting(bench: Bench, key: SigningKey, options: argparse.Namespace) -> dict[str, Any]:
     """Return CPU a healthy message and memory, before and while many messages wait for one dead receiver."""
-    found = {}
+    found, rate = {}, _rate(options)
     async with bench.post(key) as post:
-        await post.measure(options.warm, options.rate or _RATE)
-        microseconds, late = await post.measure(options.count, options.rate or _RATE)
+        await post.measure(options.warm, rate)
+        microseconds, late = await post.measure(options.count, rate)
         found["none"] = _figures(post, microseconds, late)
         bench.receivers.ask("hang 1 3600")
         await post.requests.publish(options.waiting, None, only=0)
@@ -74,7 +78,7 @@ async def waiting(bench: Bench, key: SigningKey, options: argparse.Namespace) ->
         bench.receivers.ask("figures")
         # The first receiver's own share of the load does not come.
         began, healthy = cpu_seconds(post.pid), options.count - -(-options.count // bench.count)
-        await post.requests.publish(options.count, options.rate or _RATE)
+        await post.requests.publish(options.count, rate)
         await bench.receivers.until(healthy)
         await asyncio.sleep(0.5)
         microseconds = (cpu_seconds(post.pid) - began) / healthy * 1e6

@@ -38,9 +38,8 @@ class ConnectionPool:
         self._order: OrderedDict[Hashable, None] = OrderedDict()
         self._idle_count = 0
         self._in_use: dict[Hashable, _InUse] = {}
-        # Requests under way, and how many of them wait for a connection.
-        self._requests = 0
-        self._waiting = 0
+        # Requests that have a connection or open one: those that do not wait.
+        self._served = 0
         self._sweeping: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -49,7 +48,7 @@ class ConnectionPool:
     @property
     def _full(self) -> bool:
         """Whether as many are open as are kept."""
-        return self._idle_count + self._requests - self._waiting >= self._most_idle
+        return self._idle_count + self._served >= self._most_idle
 
     async def take(self, target: Hashable) -> Connection | None:
         """Return a connection to use; None when one must be opened."""
@@ -57,7 +56,7 @@ class ConnectionPool:
         if in_use is None:
             in_use = self._in_use[target] = _InUse()
         in_use.requests += 1
-        self._requests += 1
+        self._served += 1
         idle = self._idle.get(target)
         while idle:
             connection = idle.pop()
@@ -74,7 +73,7 @@ class ConnectionPool:
         loop = asyncio.get_running_loop()
         freed: asyncio.Future[Connection | None] = loop.create_future()
         in_use.waiting[freed] = loop.call_later(_PATIENCE_SECONDS, self._look_again, freed, in_use)
-        self._waiting += 1
+        self._served -= 1
         try:
             return await freed
         except asyncio.CancelledError:
@@ -82,7 +81,7 @@ class ConnectionPool:
                 self.keep(target, connection)
             raise
         finally:
-            self._waiting -= 1
+            self._served += 1
             if (timer := in_use.waiting.pop(freed, None)) is not None:
                 timer.cancel()
 
@@ -121,7 +120,7 @@ class ConnectionPool:
         """Note the end of a request."""
         in_use = self._in_use[target]
         in_use.requests -= 1
-        self._requests -= 1
+        self._served -= 1
         if not in_use.requests:
             del self._in_use[target]
         elif in_use.requests == len(in_use.waiting):

@@ -27,6 +27,7 @@ GROUP_HEADER: Final = "facescan_group"
 _ATTEMPT_DIGITS: Final = 6
 
 
+# No frozen dataclass: as CloudEvent.
 class Received(NamedTuple, Generic[D]):
     """One decoded event with the record that carried it; ``attempt`` counts from 1, ``failures`` the bugs so far."""
 
